@@ -1,0 +1,1 @@
+"""Downstream tasks: one folder per task, each with an expert.py and a config.yaml."""

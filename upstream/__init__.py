@@ -1,0 +1,1 @@
+"""Upstream models: one folder per family, each with an expert.py and a hubconf.py."""

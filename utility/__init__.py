@@ -1,0 +1,1 @@
+"""Helpers every room uses: audio, checkpoints, overrides, downloads, randomness, optimizers, schedules."""
