@@ -1,6 +1,6 @@
-"""The import name: `s3prl.upstream` is the folder `upstream/` beside this package, in a clone and in a wheel."""
+"""The import name: `s3prl.upstream` is the folder `upstream/` (in a clone: of the parent folder)."""
 
 from pathlib import Path
 
-if (Path(__file__).parent.parent / "run_downstream.py").exists():  # a clone; in a wheel the rooms are inside
+if not (Path(__file__).parent / "upstream").is_dir():
     __path__.append(str(Path(__file__).parent.parent))

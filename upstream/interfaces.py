@@ -1,0 +1,271 @@
+"""The doors of every upstream: UpstreamBase (what a model offers) and Featurizer (what a task receives)."""
+
+import ast
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from s3prl.utility.errors import UserError
+
+SAMPLE_RATE = 16000  # Hz
+TOLERATED_FRAMES = 5  # a model may give this many frames more or fewer than its stride promises
+RESERVED_KEYS = ("_hidden_states_info", "hidden_states", "last_hidden_state")
+
+Hook = tuple[str, Callable[[Any, Any], Tensor]]
+
+
+class _RegistersHooks(type):
+    """Attach the constructor's hooks once the subclass has built the modules they point to."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> "UpstreamBase":
+        upstream = super().__call__(*args, **kwargs)
+        for hook in upstream.hooks:
+            upstream.add_hook(*hook)
+        return upstream
+
+
+class UpstreamBase(nn.Module, metaclass=_RegistersHooks):
+    """Base class of upstreams: `forward(wavs) -> dict` with `hidden_states` and `last_hidden_state`.
+
+    `wavs` is a list of unpadded [samples] float32 tensors at 16 kHz, on the model's device;
+    `hidden_states` a list of [batch, frames, dim], one per layer; `last_hidden_state` its last entry.
+    A model whose `forward` does not return its layers can have them tapped by hooks instead.
+    """
+
+    def __init__(
+        self,
+        hooks: Sequence[Hook] | None = None,
+        hook_postprocess: Callable[[list[tuple[str, Tensor]]], list[tuple[str, Tensor]]] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """
+        Args:
+            hooks: (module path such as `self.model.encoder.layers[3]`, transform(input, output) -> [batch,
+                frames, dim], optional identifier) for every layer to tap, in any order.
+            hook_postprocess: maps the tapped [(identifier, tensor)] to the final list.
+        """
+        super().__init__()
+        self.hooks = list(hooks or [])
+        self.hook_postprocess = hook_postprocess
+        self._hook_hiddens: list[tuple[str, Tensor]] = []
+        self._hook_handles: dict[str, torch.utils.hooks.RemovableHandle] = {}
+
+    def get_downsample_rates(self, key: str) -> int:
+        """Samples (at 16 kHz) per frame of the output `key`."""
+        raise NotImplementedError(
+            f"{type(self).__module__}.{type(self).__name__} does not say its stride: define "
+            "get_downsample_rates(key) -> samples per frame."
+        )
+
+    def add_hook(
+        self, module_path: str, transform: Callable[[Any, Any], Tensor], unique_identifier: str | None = None
+    ) -> None:
+        """Tap the module at `module_path` (`self` is this upstream) from the next call on."""
+        identifier = unique_identifier or module_path
+        module = _module_at(self, module_path)
+        if not isinstance(module, nn.Module):
+            print(
+                f"[{type(self).__name__}] {module_path} is not a module; its hook is skipped", file=sys.stderr
+            )
+            return
+        self.remove_hook(identifier)
+
+        def tap(_: nn.Module, inputs: Any, output: Any) -> None:
+            self._hook_hiddens.append((identifier, transform(inputs, output)))
+
+        self._hook_handles[identifier] = module.register_forward_hook(tap)
+
+    def remove_hook(self, unique_identifier: str) -> None:
+        """Remove one hook; nothing happens when there is none of this name."""
+        handle = self._hook_handles.pop(unique_identifier, None)
+        if handle is not None:
+            handle.remove()
+
+    def remove_all_hooks(self) -> None:
+        """Remove every hook, so that `forward` alone decides what is returned."""
+        for identifier in list(self._hook_handles):
+            self.remove_hook(identifier)
+        self.hooks.clear()
+
+    def __call__(self, wavs: list[Tensor], *args: Any, **kwargs: Any) -> dict[str, Any]:
+        self._hook_hiddens.clear()
+        result = super().__call__(wavs, *args, **kwargs) or {}
+        if not isinstance(result, dict):
+            raise TypeError(f"{type(self).__name__}.forward must return a dict, not {type(result).__name__}")
+        if self._hook_hiddens:
+            taken = [key for key in RESERVED_KEYS if key in result]
+            if taken:
+                raise ValueError(f"{type(self).__name__} has hooks, so its forward may not return {taken}")
+            tapped = list(self._hook_hiddens)
+            self._hook_hiddens.clear()
+            if self.hook_postprocess is not None:
+                tapped = self.hook_postprocess(tapped)
+            names, layers = zip(*tapped, strict=True)
+            result["_hidden_states_info"], result["hidden_states"] = names, list(layers)
+            result["last_hidden_state"] = layers[-1]
+            result.update({f"hidden_state_{number}": layer for number, layer in enumerate(layers)})
+        return result
+
+    @staticmethod
+    def tolist(paired_wavs: list[Tensor], paired_feature: Tensor) -> list[Tensor]:
+        """Cut [batch, frames, dim] into unpadded [frames, dim], in proportion to each wav's length."""
+        ratio = max(len(wav) for wav in paired_wavs) / paired_feature.size(1)
+        return [
+            feature[: round(len(wav) / ratio)]
+            for wav, feature in zip(paired_wavs, paired_feature, strict=True)
+        ]
+
+
+def _module_at(root: nn.Module, path: str) -> Any:
+    """Follow a path such as `self.model.layers[3]` without evaluating it as code."""
+
+    def follow(node: ast.AST) -> Any:
+        if isinstance(node, ast.Name) and node.id == "self":
+            return root
+        if isinstance(node, ast.Attribute):
+            return getattr(follow(node.value), node.attr)
+        if isinstance(node, ast.Subscript):
+            return follow(node.value)[ast.literal_eval(node.slice)]
+        raise ValueError(f"A hook's module path looks like self.encoder.layers[3], not {path!r}")
+
+    return follow(ast.parse(path, mode="eval").body)
+
+
+class Featurizer(nn.Module):
+    """Turn an upstream's output into one feature per frame, by default a learned weighting of its layers.
+
+    Layers are mixed by softmax(weights), which starts uniform (SUPERB, Yang et al., Interspeech 2021).
+    Attributes: `output_dim`, `downsample_rate` (samples per frame).
+    """
+
+    def __init__(
+        self,
+        upstream: nn.Module,
+        feature_selection: str = "hidden_states",
+        upstream_device: str | torch.device | None = None,
+        layer_selection: int | None = None,
+        normalize: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """
+        Args:
+            upstream: the model, which is probed once with a second of noise.
+            feature_selection: the key of the upstream's result to use.
+            upstream_device: where the upstream is; by default where its parameters are.
+            layer_selection: use this layer alone (negative counts from the last) instead of a weighting.
+            normalize: normalise every layer over its dimensions (layer norm without affine) first.
+
+        Raises:
+            UserError: the upstream has no such key or no such layer.
+        """
+        super().__init__()
+        self.name = "Featurizer"
+        self.feature_selection = feature_selection
+        self.layer_selection = layer_selection
+        self.normalize = normalize
+        device = upstream_device or next((p.device for p in upstream.parameters()), torch.device("cpu"))
+        result = _probe(upstream, device, SAMPLE_RATE)
+        feature = self._select(result)
+        if isinstance(feature, list):
+            shapes = {tuple(layer.shape) for layer in feature}
+            if len(shapes) > 1:
+                raise UserError(
+                    f"The layers of '{feature_selection}' differ in shape ({sorted(shapes)}), so they cannot "
+                    "be weighted. Choose one with -l, or another key with -s."
+                )
+            self.weights = nn.Parameter(torch.zeros(len(feature)))
+            feature = feature[0]
+        self.output_dim = feature.size(-1)
+        self.downsample_rate = self._stride(upstream, device, result)
+        self._exact_frames = getattr(upstream, "num_frames", None)
+
+    def _stride(self, upstream: nn.Module, device: Any, result: dict) -> int:
+        try:
+            return upstream.get_downsample_rates(self.feature_selection)
+        except (AttributeError, NotImplementedError):
+            longer = self._frames(self._select(_probe(upstream, device, 3 * SAMPLE_RATE)))
+            more = longer - self._frames(self._select(result))
+            stride = round(2 * SAMPLE_RATE / more) if more > 0 else 2 * SAMPLE_RATE
+            print(f"[Featurizer] The upstream does not say its stride; measured {stride} samples per frame.")
+            return stride
+
+    @staticmethod
+    def _frames(feature: Tensor | list[Tensor]) -> int:
+        return (feature[0] if isinstance(feature, list) else feature).size(1)
+
+    def _select(self, result: dict[str, Any]) -> Tensor | list[Tensor]:
+        key = self.feature_selection
+        if key not in result and key == "hidden_states":  # third-party upstreams of the oldest interface
+            key = next((old for old in ("last_hidden_state", "default") if old in result), key)
+        if key not in result:
+            offered = ", ".join(name for name in result if not name.startswith("_"))
+            raise UserError(f"The upstream has no output '{key}' (-s). It offers: {offered}.")
+        feature = result[key]
+        if isinstance(feature, dict):
+            feature = list(feature.values())
+        if isinstance(feature, (list, tuple)):
+            feature = list(feature)
+            if self.layer_selection is not None:
+                if not -len(feature) <= self.layer_selection < len(feature):
+                    raise UserError(
+                        f"-l {self.layer_selection}: '{key}' has {len(feature)} layers, "
+                        f"numbered 0 to {len(feature) - 1}."
+                    )
+                feature = [feature[self.layer_selection]]
+            if len(feature) == 1:
+                feature = feature[0]
+        elif self.layer_selection is not None:
+            raise UserError(f"-l {self.layer_selection}: '{key}' is a single layer. Leave -l out.")
+        return feature
+
+    def _mix(self, layers: list[Tensor]) -> Tensor:
+        if len(layers) != len(self.weights):
+            raise ValueError(
+                f"The upstream returned {len(layers)} layers, {len(self.weights)} when it was probed. "
+                "Layer drop does that in fine-tuning: use -f with -s last_hidden_state, or switch it off."
+            )
+        stacked = torch.stack([self._normalized(layer) for layer in layers])  # [layers, batch, frames, dim]
+        weights = self.weights.float().softmax(-1)  # in float32: bf16 rounds two layers to the same weight
+        return torch.einsum("l,lbtd->btd", weights.to(stacked.dtype), stacked)
+
+    def _normalized(self, layer: Tensor) -> Tensor:
+        return F.layer_norm(layer, layer.shape[-1:]) if self.normalize else layer
+
+    def frames_of(self, samples: int, padded_frames: int) -> int:
+        """Valid frames of an utterance of `samples` in a batch padded to `padded_frames`."""
+        if self._exact_frames is not None and self.feature_selection in (
+            "hidden_states",
+            "last_hidden_state",
+        ):
+            return min(self._exact_frames(samples), padded_frames)
+        return min(max(round(samples / self.downsample_rate), 1), padded_frames)
+
+    def forward(self, paired_wavs: list[Tensor], paired_features: dict[str, Any]) -> list[Tensor]:
+        """The feature of every utterance: unpadded [frames, dim], in the order of `paired_wavs`."""
+        feature = self._select(paired_features)
+        feature = self._mix(feature) if isinstance(feature, list) else self._normalized(feature)
+        longest, frames = max(len(wav) for wav in paired_wavs), feature.size(1)
+        if abs(frames - longest / self.downsample_rate) >= TOLERATED_FRAMES:
+            raise ValueError(
+                f"The upstream returned {frames} frames for {longest} samples, but its stride of "
+                f"{self.downsample_rate} samples promises {longest / self.downsample_rate:.1f}: "
+                "get_downsample_rates or the padding of the upstream is wrong."
+            )
+        return [
+            one[: self.frames_of(len(wav), frames)] for wav, one in zip(paired_wavs, feature, strict=True)
+        ]
+
+
+def _probe(upstream: nn.Module, device: Any, samples: int) -> dict[str, Any]:
+    """The upstream's result for fixed noise, in evaluation mode, leaving the random state untouched."""
+    training = upstream.training
+    upstream.eval()
+    noise = torch.randn(samples, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        result = upstream([noise.to(device)])
+    upstream.train(training)
+    return result

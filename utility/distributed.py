@@ -1,0 +1,143 @@
+"""Several processes training one model: starting them, averaging gradients, waiting without a time-out.
+
+Gradients are averaged once per optimizer update, over all parameters together, by the runner. No wrapper
+stands around a model, so every task works unchanged and checkpoints are those of one process.
+"""
+
+import datetime
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from s3prl.utility.errors import UserError
+
+PATIENCE = datetime.timedelta(days=7)  # how long the others wait for one process's evaluation
+BUCKET_BYTES = 32 * 2**20
+_control: Any = None  # a gloo group: plain sockets notice a dead process at once and know no watchdog
+
+
+def local_rank_from_environment() -> int | None:
+    """This process's number on its machine, where torchrun (or `torch.distributed.launch`) started it."""
+    value = os.environ.get("LOCAL_RANK")
+    return int(value) if value is not None and "RANK" in os.environ and "WORLD_SIZE" in os.environ else None
+
+
+def start(backend: str, device: str, local_rank: int) -> str:
+    """Join the process group; returns the device of this process.
+
+    Raises:
+        UserError: the backend does not exist here or the machine has too few GPUs.
+    """
+    global _control
+    on_gpu = device.startswith("cuda")
+    if on_gpu:
+        if local_rank >= torch.cuda.device_count():
+            raise UserError(
+                f"Process {local_rank} has no GPU: this machine has {torch.cuda.device_count()}. "
+                "Lower --nproc_per_node or use --device cpu."
+            )
+        device = f"cuda:{local_rank}"
+        torch.cuda.set_device(local_rank)
+    if backend == "nccl" and not (on_gpu and dist.is_nccl_available()):
+        backend = "gloo"
+    os.environ.setdefault("RANK", str(local_rank))
+    try:
+        dist.init_process_group(backend)
+    except ValueError as error:
+        raise UserError(f"--backend {backend} cannot start: {error}. Launch with torchrun.") from error
+    _control = dist.new_group(backend="gloo", timeout=PATIENCE)
+    return device
+
+
+def stop() -> None:
+    """Leave the process group, if there is one."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    """This process's number among all; 0 when it is alone."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """The number of processes; 1 when this one is alone."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_leader() -> bool:
+    """Whether this process logs, evaluates and saves."""
+    return rank() == 0
+
+
+def wait() -> None:
+    """Wait until every process is here, however long the others need."""
+    if world_size() > 1:
+        dist.barrier(group=_control)
+
+
+def from_leader(value: Any) -> Any:
+    """The leader's value of a plain object, on every process."""
+    if world_size() == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0, group=_control)
+    return box[0]
+
+
+def gather(value: Any) -> list[Any]:
+    """Plain objects of all processes, by rank, on the leader; an empty list elsewhere."""
+    if world_size() == 1:
+        return [value]
+    boxes = [None] * world_size() if is_leader() else None
+    dist.gather_object(value, boxes, dst=0, group=_control)
+    return boxes or []
+
+
+def copy_from_leader(modules: Iterable[nn.Module], buffers_only: bool = False) -> None:
+    """Give every process the leader's parameters and buffers."""
+    if world_size() == 1:
+        return
+    for module in modules:
+        tensors = list(module.buffers())
+        if not buffers_only:
+            tensors += [parameter.data for parameter in module.parameters()]
+        for tensor in tensors:
+            dist.broadcast(tensor, src=0)
+
+
+def average_gradients(parameters: list[nn.Parameter]) -> None:
+    """Average the gradients over all processes; a parameter without gradient anywhere keeps none."""
+    if world_size() == 1 or not parameters:
+        return
+    used = torch.tensor(
+        [p.grad is not None for p in parameters], device=parameters[0].device, dtype=torch.int32
+    )
+    dist.all_reduce(used, op=dist.ReduceOp.MAX)
+    gradients = []
+    for parameter, anywhere in zip(parameters, used.tolist(), strict=True):
+        if anywhere:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            gradients.append(parameter.grad)
+    for bucket in _buckets(gradients):
+        flat = torch.cat([gradient.reshape(-1) for gradient in bucket])
+        dist.all_reduce(flat)
+        flat /= world_size()
+        for gradient, part in zip(bucket, flat.split([g.numel() for g in bucket]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+
+def _buckets(gradients: list[torch.Tensor]) -> Iterable[list[torch.Tensor]]:
+    """Gradients in groups of one type and a bounded size, so that few large messages are sent."""
+    by_type: dict[torch.dtype, list[torch.Tensor]] = {}
+    for gradient in gradients:
+        bucket = by_type.setdefault(gradient.dtype, [])
+        bucket.append(gradient)
+        if sum(g.numel() * g.element_size() for g in bucket) >= BUCKET_BYTES:
+            yield by_type.pop(gradient.dtype)
+    yield from by_type.values()

@@ -1,0 +1,83 @@
+"""The experiment folder: one writer at a time, and text files that a resumed run continues exactly."""
+
+import fcntl
+import os
+import socket
+import time
+from pathlib import Path
+
+from s3prl.utility.errors import UserError
+
+LOCK = ".lock"
+JOURNALS = ("log.log", "metrics.jsonl")  # text files that grow during training
+
+
+class ExpdirLock:
+    """An exclusive claim on a folder; the system frees it when the process ends, however it ends.
+
+    A record lock (not flock) is used because data loading workers would inherit the other kind and keep
+    a killed run's folder locked.
+    """
+
+    def __init__(self, folder: Path, patience: float = 3.0) -> None:
+        """
+        Args:
+            patience: seconds to wait for another process, which may be ending just now.
+
+        Raises:
+            UserError: another running process holds the folder.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = (folder / LOCK).open("a+")
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if time.monotonic() < deadline:
+                    time.sleep(0.1)
+                    continue
+                self._file.seek(0)
+                holder = self._file.read().strip() or "another process"
+                raise UserError(
+                    f"{folder} is in use by {holder}. Wait until it ends, or choose another folder with -n or "
+                    "-p (next to -e: -o \"args.expdir='other/folder'\")."
+                ) from error
+        self._file.truncate(0)
+        self._file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        self._file.flush()
+
+    def release(self) -> None:
+        """Give the folder free before the process ends."""
+        self._file.close()
+
+
+def journal_sizes(folder: Path) -> dict[str, int]:
+    """Bytes of every journal now, flushed to disk, to be stored in a checkpoint."""
+    sizes = {}
+    for name in JOURNALS:
+        path = folder / name
+        if path.exists():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+            sizes[name] = path.stat().st_size
+    return sizes
+
+
+def rewind_journals(folder: Path, sizes: dict[str, int]) -> None:
+    """Cut the journals back to a checkpoint: what a killed run wrote after it will be written again."""
+    for name in JOURNALS:
+        path = folder / name
+        if path.exists() and path.stat().st_size > sizes.get(name, 0):
+            with path.open("rb+") as file:
+                file.truncate(sizes.get(name, 0))
+
+
+def free_name(folder: Path, stem: str, suffix: str) -> Path:
+    """`<stem>_<date>-<time><suffix>`, made unique where two launches fall into one second."""
+    stamp = time.strftime("%Y-%m-%d-%H-%M-%S")
+    path, number = folder / f"{stem}_{stamp}{suffix}", 1
+    while path.exists():
+        path, number = folder / f"{stem}_{stamp}-{number}{suffix}", number + 1
+    return path
