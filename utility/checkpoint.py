@@ -121,10 +121,15 @@ def _check_archive(path: Path) -> None:
         raise DamagedCheckpoint(f"{path} is damaged: the sum of {broken} is wrong")
 
 
+def numbered_states(folder: Path) -> list[tuple[int, Path]]:
+    """The `states-<step>.ckpt` files of a folder with their steps, the latest first."""
+    found = [(int(match[1]), path) for path in folder.glob("*.ckpt") if (match := STATES.match(path.name))]
+    return sorted(found, reverse=True)
+
+
 def states_in(folder: Path) -> list[Path]:
     """The `states-<step>.ckpt` files of a folder, the latest first."""
-    found = [(int(match[1]), path) for path in folder.glob("*.ckpt") if (match := STATES.match(path.name))]
-    return [path for _, path in sorted(found, reverse=True)]
+    return [path for _, path in numbered_states(folder)]
 
 
 def load_latest(folder: Path, trust: bool = False) -> tuple[Path, dict[str, Any]]:

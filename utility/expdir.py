@@ -6,6 +6,7 @@ import socket
 import time
 from pathlib import Path
 
+from s3prl.utility.checkpoint import numbered_states
 from s3prl.utility.errors import UserError
 
 LOCK = ".lock"
@@ -41,8 +42,8 @@ class ExpdirLock:
                 self._file.seek(0)
                 holder = self._file.read().strip() or "another process"
                 raise UserError(
-                    f"{folder} is in use by {holder}. Wait until it ends, or choose another folder with -n or "
-                    "-p (next to -e: -o \"args.expdir='other/folder'\")."
+                    f"{folder} is in use by {holder}. Wait until it ends, or choose another folder with -n "
+                    "or -p (next to -e: -o \"args.expdir='other/folder'\")."
                 ) from error
         self._file.truncate(0)
         self._file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
@@ -72,6 +73,26 @@ def rewind_journals(folder: Path, sizes: dict[str, int]) -> None:
         if path.exists() and path.stat().st_size > sizes.get(name, 0):
             with path.open("rb+") as file:
                 file.truncate(sizes.get(name, 0))
+
+
+def set_aside(folder: Path, newer_than: int | None) -> None:
+    """Move what another course of the run left behind into `previous-<time>/`: nothing is overwritten.
+
+    Args:
+        newer_than: keep the run up to this step, which it continues from; None starts anew and keeps nothing.
+    """
+    if newer_than is None:
+        old = [*folder.glob("*.ckpt"), *folder.glob("events.out.tfevents.*")]
+        old += [folder / name for name in JOURNALS if (folder / name).exists()]
+    else:
+        old = [path for step, path in numbered_states(folder) if step > newer_than]
+    if not old:
+        return
+    target = free_name(folder, "previous", "")
+    target.mkdir()
+    for path in old:
+        path.rename(target / path.name)
+    print(f"[Experiment] Moved {len(old)} file(s) of an earlier course of this run to {target}", flush=True)
 
 
 def free_name(folder: Path, stem: str, suffix: str) -> Path:

@@ -1,4 +1,4 @@
-"""What a run reports: TensorBoard curves, `metrics.jsonl` (one line per step and split), and a result table."""
+"""What a run reports: TensorBoard curves, `metrics.jsonl` (a line per step and split), result files."""
 
 import json
 import math

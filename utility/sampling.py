@@ -7,7 +7,9 @@ Hence the same global batch gives the same updates on one process or on several,
 continued inside an epoch by starting at a later window.
 """
 
-from collections.abc import Iterator, Sequence
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -200,7 +202,7 @@ def windows_per_epoch(loader: DataLoader, share: Share) -> int | None:
 
 
 def training_stream(
-    loader: DataLoader, seed: int, epoch: int, window: int, share: Share, max_workers: int
+    loader: DataLoader, seed: int, epoch: int, window: int, share: Share
 ) -> Iterator[tuple[MicroBatch, Any]]:
     """Endless (micro-batch, collated batch) pairs of one process, from window `window` of epoch `epoch` on.
 
@@ -209,22 +211,56 @@ def training_stream(
     """
     if isinstance(loader.dataset, IterableDataset):
         return _iterable_stream(loader, epoch, window, share)
-    workers = min(loader.num_workers, max_workers)
-    return iter(
-        DataLoader(
-            _SeededBatches(loader, seed),
-            batch_size=None,
-            sampler=_MicroBatchStream(loader, seed, epoch, window, share),
-            num_workers=workers,
-            collate_fn=_untouched,
-            pin_memory=loader.pin_memory,
-            timeout=loader.timeout if workers else 0,
-            worker_init_fn=loader.worker_init_fn,
-            multiprocessing_context=loader.multiprocessing_context if workers else None,
-            prefetch_factor=loader.prefetch_factor if workers else None,
-            generator=torch.Generator().manual_seed(0),  # else every start would draw from the global state
-        )
+    return iter(_seeded_loader(loader, seed, _MicroBatchStream(loader, seed, epoch, window, share)))
+
+
+def evaluation_stream(loader: DataLoader, seed: int) -> tuple[int | None, Iterator[Any]]:
+    """The number of batches of an evaluation split, where it is known, and its collated batches in order."""
+    if isinstance(loader.dataset, IterableDataset):
+        return None, iter(loader)
+    if loader.batch_sampler is None:
+        batches = [[index] for index in loader.sampler]
+    else:
+        batches = list(loader.batch_sampler)
+    keys = [MicroBatch(0, number, True, 1.0, tuple(batch)) for number, batch in enumerate(batches)]
+    return len(keys), (batch for _, batch in _seeded_loader(loader, seed, keys))
+
+
+def _seeded_loader(loader: DataLoader, seed: int, keys: Sampler[MicroBatch] | list[MicroBatch]) -> DataLoader:
+    """The task's loader, with its workers and options, over the micro-batches `keys`."""
+    workers = min(loader.num_workers, worker_limit())
+    return DataLoader(
+        _SeededBatches(loader, seed),
+        batch_size=None,
+        sampler=keys,
+        num_workers=workers,
+        collate_fn=_untouched,
+        pin_memory=loader.pin_memory,
+        timeout=loader.timeout if workers else 0,
+        worker_init_fn=_WorkerInit(loader.worker_init_fn),
+        multiprocessing_context=loader.multiprocessing_context if workers else None,
+        prefetch_factor=loader.prefetch_factor if workers else None,
+        generator=torch.Generator().manual_seed(0),  # else every start would draw from the global state
     )
+
+
+class _WorkerInit:
+    """Workers outlive a polite request to end, so that their process can still save a checkpoint."""
+
+    def __init__(self, inner: Callable[[int], None] | None) -> None:
+        self.inner = inner
+
+    def __call__(self, worker: int) -> None:
+        for name in ("SIGTERM", "SIGUSR1"):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+        if self.inner is not None:
+            self.inner(worker)
+
+
+def worker_limit() -> int:
+    """Loading workers beyond the processor's cores would only take memory: cores for each process."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def _iterable_stream(

@@ -1,0 +1,195 @@
+"""Train or evaluate any downstream task on top of any upstream model.
+
+python run_downstream.py -m train -u fbank -d asr -n my_run
+python run_downstream.py -m evaluate -t test-clean -e result/downstream/my_run/dev-best.ckpt
+torchrun --nproc_per_node 4 run_downstream.py -a -m train -u fbank -d asr -n my_run
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from s3prl.downstream import experiment
+from s3prl.utility.errors import UserError
+
+EXAMPLES = """\
+examples:
+  a run that needs no data              python run_downstream.py -m train -u fbank -d example -n hello
+  speech recognition                    python run_downstream.py -m train -u fbank -d asr -n my_run
+  its word error rate                   python run_downstream.py -m evaluate -t test-clean -e result/downstream/my_run/dev-best.ckpt
+  continue where it stopped             python run_downstream.py -m train -e result/downstream/my_run
+  survive crashes                       ./run_while.sh python run_downstream.py -a -m train -u fbank -d asr -n my_run
+  four GPUs                             torchrun --nproc_per_node 4 run_downstream.py -m train -u fbank -d asr -n my_run
+  change settings                       ... -o "config.optimizer.lr=1e-3,,config.runner.total_steps=1000"
+"""  # noqa: E501
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All command line options; listing upstreams and tasks imports no model."""
+    from s3prl import hub
+
+    parser = argparse.ArgumentParser(
+        description="Train or evaluate a downstream task on top of an upstream model.",
+        epilog=f"{EXAMPLES}\nupstreams (-u): {', '.join(hub.options())}\n\n"
+        f"tasks (-d): {', '.join(experiment.tasks())}\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    _add_experiment_options(parser.add_argument_group("experiment"))
+    _add_upstream_options(parser.add_argument_group("upstream"))
+    _add_machine_options(parser.add_argument_group("machine"))
+    return parser
+
+
+def _add_experiment_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("-m", "--mode", choices=["train", "evaluate", "inference"], default="train", help="(default: train)")
+    add("-d", "--downstream", metavar="TASK", help="the task: a folder of downstream/")
+    add("-v", "--downstream_variant", metavar="VARIANT", help="for tasks that have some, such as fold1")
+    add("-n", "--expname", "--name", metavar="NAME", help="the experiment is result/downstream/NAME")
+    add("-p", "--expdir", metavar="FOLDER", help="the experiment's folder itself; wins over -n")
+    add("-c", "--config", metavar="YAML", help="(default: downstream/TASK/config.yaml)")
+    add(
+        "-o", "--override", metavar="FIELDS",
+        help="set any argument or config field, above all else: config.optimizer.lr=1e-3,,args.seed=7",
+    )  # fmt: skip
+    add(
+        "-e",
+        "--past_exp",
+        metavar="CKPT",
+        help="continue or evaluate a checkpoint or folder, with its settings",
+    )
+    add("-i", "--init_ckpt", metavar="CKPT", help="take only the weights of a checkpoint (or folder)")
+    add("-a", "--auto_resume", action="store_true", help="continue if there is a checkpoint, else start")
+    add(
+        "-t", "--evaluate_split", metavar="SPLIT", default="test",
+        help="what to evaluate (default: test); with -m inference an audio file",
+    )  # fmt: skip
+    add("--seed", type=int, default=1337, help="(default: 1337)")
+    add(
+        "--bad_audio", choices=["error", "skip"], default="error",
+        help="at an unreadable file stop, or skip it and list it in bad_audio.tsv (default: error)",
+    )  # fmt: skip
+    add("--trust_checkpoint", action="store_true", help="allow full unpickling, which can run any code")
+
+
+def _add_upstream_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("-u", "--upstream", metavar="NAME", help="the model: an entry of upstream/*/hubconf.py")
+    add("-k", "--upstream_ckpt", metavar="PATH|URL|ID", help="its checkpoint, for NAME_local, NAME_url, ...")
+    add("-g", "--upstream_model_config", metavar="YAML", help="its configuration, for models that take one")
+    add("-r", "--upstream_refresh", action="store_true", help="download cached checkpoints again")
+    add("-f", "--upstream_trainable", action="store_true", help="fine-tune the upstream too")
+    add(
+        "-s", "--upstream_feature_selection", metavar="KEY", default="hidden_states",
+        help="which output to use (default: hidden_states, a learned weighting of all layers)",
+    )  # fmt: skip
+    add("-l", "--upstream_layer_selection", metavar="LAYER", type=int, help="one layer alone (-1: the last)")
+    add("--upstream_feature_normalize", action="store_true", help="layer-normalise layers before weighting")
+    add(
+        "--hub",
+        choices=["torch", "huggingface"],
+        default="torch",
+        help="where to look -u up (default: torch)",
+    )
+    add(
+        "--upstream_model_name",
+        metavar="FILE",
+        default="model.pt",
+        help="weights file in a Hugging Face repository",
+    )
+    add("--upstream_revision", metavar="COMMIT", help="the revision of a Hugging Face repository")
+    add("--cache_dir", metavar="FOLDER", help="for downloaded checkpoints (default: torch.hub's)")
+
+
+def _add_machine_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--device", help="cuda, cuda:1, cpu, ... (default: cuda if there is one, else cpu)")
+    add("--backend", default="nccl", help="for several processes (default: nccl; gloo where there is no GPU)")
+    add("--local_rank", "--local-rank", type=int, help="filled in by the distributed launcher")
+    add("--disable_cudnn", action="store_true", help="work around cuDNN errors, slowly")
+    add("--verbose", action="store_true", help="print every training log, also without a terminal")
+
+
+def choose_device(wanted: str | None) -> str:
+    """The device to use, after checking that it exists; raises a UserError when it does not."""
+    import torch
+
+    if wanted is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(wanted).type
+    except RuntimeError as error:
+        raise UserError(f"--device {wanted}: {str(error).splitlines()[0]}") from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"--device {wanted}: PyTorch sees no CUDA GPU here. Use --device cpu.")
+    return wanted
+
+
+def run(args: argparse.Namespace) -> None:
+    """Build the experiment that the arguments describe and do what `--mode` says."""
+    from s3prl.utility import distributed
+
+    if args.local_rank is None:
+        args.local_rank = distributed.local_rank_from_environment()
+    plan = experiment.build(args)
+    args = plan.args
+    args.device = choose_device(args.device)
+    if args.local_rank is not None:
+        args.device = distributed.start(args.backend, args.device, args.local_rank)
+    if distributed.is_leader():
+        print(f"[Device] {args.device}, {distributed.world_size()} process(es)", flush=True)
+    try:
+        _run_in_folder(plan)
+    finally:
+        distributed.stop()
+
+
+def _run_in_folder(plan: experiment.Experiment) -> None:
+    import torch
+
+    from s3prl.downstream.runner import Runner
+    from s3prl.utility import distributed
+    from s3prl.utility.checkpoint import remove_partial_files
+    from s3prl.utility.expdir import ExpdirLock
+    from s3prl.utility.randomness import seed_everything
+
+    args = plan.args
+    if args.cache_dir is not None:
+        from s3prl.utility.download import set_dir
+
+        set_dir(args.cache_dir)
+    if args.disable_cudnn:
+        torch.backends.cudnn.enabled = False
+    torch.multiprocessing.set_sharing_strategy("file_system")
+    lock = None
+    if distributed.is_leader():
+        lock = ExpdirLock(Path(args.expdir))  # released when this process ends
+        remove_partial_files(Path(args.expdir))
+        experiment.write_records(plan)
+    distributed.wait()
+    seed_everything(args.seed)
+    runner = Runner(args, plan.config, plan.checkpoint, plan.resume)
+    getattr(runner, args.mode)()
+    if lock is not None:
+        lock.release()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code (2 for a mistake that the user can mend)."""
+    args = build_parser().parse_args(argv)
+    try:
+        run(args)
+    except UserError as error:
+        if os.environ.get("RANK", "0") == "0":
+            print(f"\nError: {error}", file=sys.stderr, flush=True)
+        return 2
+    except KeyboardInterrupt:
+        print("\nInterrupted. The same command with -a continues from the last checkpoint.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
