@@ -21,8 +21,8 @@ def find_path(path: str | Path) -> Path:
     When it exists nowhere, it is returned as it is, relative to the working folder.
     """
     path = Path(path).expanduser()
-    if not path.is_absolute():
-        for base in (Path.cwd(), *_launch_folders, ROOT):
+    if not path.is_absolute() and not path.exists():
+        for base in (*_launch_folders, ROOT):
             if (base / path).exists():
                 return base / path
     return path

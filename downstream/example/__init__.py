@@ -1,0 +1,1 @@
+"""The task to copy when you write your own."""

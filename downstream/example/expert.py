@@ -1,0 +1,89 @@
+"""The example task: classify random waves. Copy this folder to start a task of your own.
+
+A task is a folder `downstream/<name>/` with a `config.yaml` and this file, which defines one class,
+`DownstreamExpert`, with three methods: where batches come from, what the loss is, what is reported.
+The runner does the rest (optimizer, checkpoints, evaluation, several processes).
+"""
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader
+
+from .dataset import RandomDataset
+from .model import Model
+
+
+class DownstreamExpert(nn.Module):
+    """Data, model and metrics of the task."""
+
+    def __init__(
+        self, upstream_dim: int, upstream_rate: int, downstream_expert: dict, expdir: str, **kwargs: object
+    ) -> None:
+        """
+        Args:
+            upstream_dim: size of a feature frame.
+            upstream_rate: samples (at 16 kHz) between two frames.
+            downstream_expert: the block of that name in `config.yaml`.
+            expdir: folder for files of the task's own.
+            kwargs: the other blocks of the config and the arguments of the command line, by name.
+        """
+        super().__init__()
+        self.datarc = downstream_expert["datarc"]
+        modelrc = downstream_expert["modelrc"]
+        self.model = Model(upstream_dim, modelrc["project_dim"], self.datarc["classes"])
+        # A buffer is saved in checkpoints: a resumed run remembers the best score so far.
+        self.register_buffer("best_score", torch.full((1,), -1.0))
+
+    def get_dataloader(self, split: str) -> DataLoader:
+        """Batches `(wavs, labels)` of "train" or of a name listed in `runner.eval_dataloaders`."""
+        training = split == "train"
+        return DataLoader(
+            RandomDataset(self.datarc["utterances"][split], self.datarc["seconds"], self.datarc["classes"]),
+            batch_size=self.datarc["train_batch_size" if training else "eval_batch_size"],
+            shuffle=training,
+            num_workers=self.datarc["num_workers"],
+            collate_fn=RandomDataset.collate_fn,
+        )
+
+    def forward(
+        self,
+        split: str,
+        features: list[Tensor],
+        labels: list[int],
+        records: dict[str, list],
+        **kwargs: object,
+    ) -> Tensor:
+        """The loss of a batch.
+
+        Args:
+            features: one [frames, upstream_dim] for each wave of the batch, without padding.
+            labels: whatever followed the waves in the batch.
+            records: lists under names of your choice; append what `log_records` will need.
+        """
+        lengths = torch.tensor([len(feature) for feature in features])
+        scores = self.model(pad_sequence(features, batch_first=True), lengths)  # [batch, classes]
+        labels = torch.tensor(labels, device=scores.device)
+        loss = F.cross_entropy(scores, labels)
+        records["loss"].append(loss.detach())
+        records["acc"] += (scores.argmax(dim=-1) == labels).tolist()
+        return loss
+
+    def log_records(
+        self, split: str, records: dict[str, list], logger: object, global_step: int, **kwargs: object
+    ) -> list[str]:
+        """Report what was recorded since the last call, and name the checkpoints to save now.
+
+        Called every `log_step` for "train" and at the end of every evaluation for the other splits.
+        """
+        averages = {
+            name: float(torch.tensor(records[name], dtype=torch.float).mean()) for name in ("loss", "acc")
+        }
+        for name, average in averages.items():
+            logger.add_scalar(f"example/{split}-{name}", average, global_step=global_step)
+        if split == "dev" and averages["acc"] > self.best_score:
+            self.best_score.fill_(averages["acc"])
+            return ["dev-best.ckpt"]
+        return []

@@ -1,0 +1,67 @@
+"""Shared by all tests: the clone on sys.path, one thread per process, runs of the real command line."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # also for the processes that tests start
+
+import torch  # noqa: E402
+
+torch.set_num_threads(1)
+
+TINY_EXAMPLE = (
+    "config.downstream_expert.datarc.utterances={'train': 22, 'dev': 4, 'test': 4},,"
+    "config.downstream_expert.datarc.seconds=[0.2, 0.4],,config.downstream_expert.datarc.num_workers=0,,"
+    "config.runner.eval_dataloaders=['dev']"
+)
+
+
+def command(*arguments) -> list[str]:
+    """A command line that runs run_downstream.py of this clone in a process of its own."""
+    return [sys.executable, str(ROOT / "run_downstream.py"), *map(str, arguments), "--device", "cpu"]
+
+
+def tiny(**runner) -> str:
+    """-o for a run of the example task that takes a second; keywords set fields of config.runner."""
+    fields = {"total_steps": 8, "log_step": 3, "eval_step": 4, "save_step": 2, "max_keep": 3, **runner}
+    return ",,".join([TINY_EXAMPLE, *(f"config.runner.{name}={value!r}" for name, value in fields.items())])
+
+
+def metrics(expdir: Path) -> list[dict]:
+    """The lines of metrics.jsonl."""
+    return [json.loads(line) for line in (expdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def same(one, other) -> bool:
+    """Whether two nested values with tensors are equal to the bit."""
+    if isinstance(one, torch.Tensor):
+        return isinstance(other, torch.Tensor) and one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+@pytest.fixture
+def workdir(tmp_path, monkeypatch):
+    """An empty working folder; relative experiment folders land here."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def downstream(workdir):
+    """Run the command line in this process; returns the exit code."""
+    from run_downstream import main
+
+    def run(*arguments):
+        return main([*map(str, arguments), "--device", "cpu"])
+
+    return run

@@ -1,0 +1,179 @@
+"""Print the last checkpoint of an experiment, its best dev score, and the test score of the same step.
+
+    python utility/get_best_dev.py result/downstream/ExpName/log.log [STOP_STEP]
+
+Takes the log file or the experiment folder. Steps after STOP_STEP are ignored.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+if (
+    not __package__
+):  # started as a script: what Python put first is this folder, and the import name is above it
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from s3prl.utility.errors import UserError
+
+# `dev at step 200: 0.95`, and `New best on dev at step 200: 0.95` behind it
+SENTENCE = re.compile(r"(?P<best>new best on )?(?P<split>\S+) at step (?P<step>\d+): (?P<score>\S+)$", re.I)
+# `best|libri_phone/dev-|step:200|acc:0.95`, the prefix only for a new best of that split
+FIELDS = re.compile(
+    r"(?P<best>best\|)?(?:.*/)?(?P<split>[^/|]+?)-?\|step:(?P<step>\d+)\|(?P<metric>\w+):(?P<score>\S+)$",
+    re.I,
+)
+LOWER_IS_BETTER = {"loss", "wer", "cer", "per", "uer", "eer", "der", "mindcf"}
+STATES = re.compile(r"states-(\d+)\.ckpt$")
+
+
+@dataclass
+class Log:
+    """Scores by split and step, as text, and what the run itself called its best."""
+
+    path: Path
+    scores: dict[str, dict[int, str]] = field(default_factory=dict)
+    best_steps: dict[str, int] = field(default_factory=dict)  # split -> step of its latest `New best`
+    lower_is_better: bool = False
+
+    def add(self, split: str, step: int, score: str) -> None:
+        self.scores.setdefault(split, {})[step] = score
+
+
+def read_log(path: str | Path, stop_step: int | None = None) -> Log:
+    """Read `log.log` (either format) or `metrics.jsonl`; of a folder the first of them that exists.
+
+    Lines of step 0 are left out: evaluation of a checkpoint writes them behind those of the training.
+    Raises UserError when there is no such file or it holds no score.
+    """
+    path = Path(path)
+    if path.is_dir():
+        found = [path / name for name in ("log.log", "metrics.jsonl") if (path / name).is_file()]
+        if not found:
+            raise UserError(
+                f"{path} holds no log.log and no metrics.jsonl. Name the folder of a training run."
+            )
+        path = found[0]
+    if not path.is_file():
+        raise UserError(f"{path} does not exist. Name the log.log of a training run, or its folder.")
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    log = Log(path)
+    reader = _from_json if path.suffix == ".jsonl" else _from_text
+    for best, split, step, metric, score in reader(lines):
+        if step == 0 or (stop_step is not None and step > stop_step):
+            continue
+        log.add(split, step, score)
+        log.lower_is_better = metric.lower() in LOWER_IS_BETTER
+        if best:
+            log.best_steps[split] = step
+    if not log.scores:
+        until = "" if stop_step is None else f" up to step {stop_step}"
+        raise UserError(
+            f"{path} holds no score{until}. Expected lines like `dev at step 200: 0.95`. "
+            "A run writes them at its evaluations (config.runner.eval_step)."
+        )
+    return log
+
+
+def best_step(log: Log, split: str, lower_is_better: bool | None = None) -> int:
+    """The step of the best score of `split`: the run's own last word, or the first extreme if it gave none."""
+    if split not in log.scores:
+        raise UserError(f"{log.path} has no score of '{split}', only of {', '.join(log.scores)}.")
+    if lower_is_better is None and split in log.best_steps:
+        return log.best_steps[split]
+    lower = log.lower_is_better if lower_is_better is None else lower_is_better
+    scores = log.scores[split]
+    return (min if lower else max)(sorted(scores), key=lambda step: float(scores[step]))
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The `states-<step>.ckpt` of `folder` with the largest step."""
+    states = [path for path in folder.glob("states-*.ckpt") if STATES.match(path.name)]
+    return max(states, key=lambda path: int(STATES.match(path.name)[1]), default=None)
+
+
+def report(log: Log, ranked: str, targets: list[str], lower_is_better: bool | None = None) -> str:
+    """The two sentences: the last checkpoint, and the best score of `ranked` with those of `targets` beside it."""
+    step = best_step(log, ranked, lower_is_better)
+    last = last_checkpoint(log.path.parent)
+    beside = {name: log.scores[name][step] for name in targets if step in log.scores.get(name, {})}
+    sentence = f"The best {ranked} score {log.scores[ranked][step]} at step {step}, "
+    if not beside:
+        sentence += f"without a {' or '.join(targets) or 'test'} score of that step in the log"
+    elif len(beside) == 1:
+        name, score = next(iter(beside.items()))
+        sentence += f"accompanied by this {name} score {score}"
+    else:
+        sentence += "accompanied by these scores: " + ", ".join(f"{k} {v}" for k, v in beside.items())
+    return f"The last ckpt: {last or f'none found in {log.path.parent}'}\n{sentence}"
+
+
+def _from_text(lines: list[str]) -> Iterator[tuple[bool, str, int, str, str]]:
+    for line in lines:
+        match = SENTENCE.match(line.strip()) or FIELDS.match(line.strip())
+        if match and _is_number(match["score"]):
+            metric = match.groupdict().get("metric", "acc")
+            # The phone task forgets its best on resume, so its marks are not trusted: the scores themselves are.
+            best = bool(match["best"]) and match.re is SENTENCE
+            yield best, match["split"], int(match["step"]), metric, match["score"]
+
+
+def _from_json(lines: list[str]) -> Iterator[tuple[bool, str, int, str, str]]:
+    """The first metric that is not the loss decides; a line that was cut off by a kill is passed over."""
+    for line in lines:
+        try:
+            record = json.loads(line)
+            split, step = str(record["split"]), int(record["step"])
+        except (ValueError, KeyError, TypeError):
+            continue
+        metrics = [
+            name
+            for name, value in record.items()
+            if name not in ("split", "step")
+            and isinstance(value, (int, float))
+            and not isinstance(value, bool)
+        ]
+        metrics.sort(key=lambda name: name.lower() == "loss")
+        if metrics:
+            yield False, split, step, metrics[0], str(record[metrics[0]])
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _of_kind(log: Log, *kinds: str) -> list[str]:
+    return [split for split in log.scores if split.lower().startswith(kinds)]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("log", help="log.log of an experiment, or its folder")
+    parser.add_argument("stop_step", type=int, nargs="?", help="ignore what comes after this step")
+    options = parser.parse_args(arguments)
+    log = read_log(options.log, options.stop_step)
+    dev = _of_kind(log, "dev", "valid")
+    if not dev:
+        raise UserError(f"{log.path} has no dev score, only of {', '.join(log.scores)}.")
+    print(report(log, dev[0], _of_kind(log, "test") or ["test"]))
+
+
+def run(entry: object = main) -> None:
+    """Call `entry`; a user's mistake ends with its message alone and exit code 2."""
+    try:
+        entry()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    run()

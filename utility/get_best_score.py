@@ -1,0 +1,31 @@
+"""Print the score of one split at the step where another is best.
+
+    python utility/get_best_score.py result/downstream/ExpName/log.log [dev test +|-]
+
+The second word ranks, the third is told beside it; `+` means higher is better (the default), `-` lower.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+if (
+    not __package__
+):  # started as a script: what Python put first is this folder, and the import name is above it
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from s3prl.utility.get_best_dev import read_log, report, run
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("log", help="log.log of an experiment, or its folder")
+    parser.add_argument("rank_by", nargs="?", default="dev", help="the split whose best step is taken (dev)")
+    parser.add_argument("target", nargs="?", default="test", help="the split told beside it (test)")
+    parser.add_argument("direction", nargs="?", default="+", choices=["+", "-"], help="which score is better")
+    options = parser.parse_args(arguments)
+    print(report(read_log(options.log), options.rank_by, [options.target], options.direction == "-"))
+
+
+if __name__ == "__main__":
+    run(main)
