@@ -172,6 +172,7 @@ def _run_in_folder(plan: experiment.Experiment) -> None:
     seed_everything(args.seed)
     runner = Runner(args, plan.config, plan.checkpoint, plan.resume)
     getattr(runner, args.mode)()
+    distributed.wait()  # a process that leaves early breaks what the others still send
     if lock is not None:
         lock.release()
 

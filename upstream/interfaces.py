@@ -187,9 +187,9 @@ class Featurizer(nn.Module):
         try:
             return upstream.get_downsample_rates(self.feature_selection)
         except (AttributeError, NotImplementedError):
-            longer = self._frames(self._select(_probe(upstream, device, 3 * SAMPLE_RATE)))
+            longer = self._frames(self._select(_probe(upstream, device, 11 * SAMPLE_RATE)))
             more = longer - self._frames(self._select(result))
-            stride = round(2 * SAMPLE_RATE / more) if more > 0 else 2 * SAMPLE_RATE
+            stride = round(10 * SAMPLE_RATE / more) if more > 0 else SAMPLE_RATE
             print(f"[Featurizer] The upstream does not say its stride; measured {stride} samples per frame.")
             return stride
 

@@ -88,7 +88,7 @@ def load(path: str | Path, trust: bool = False) -> dict[str, Any]:
         with torch.serialization.safe_globals([argparse.Namespace]):
             state = torch.load(path, map_location="cpu", weights_only=not trust)
     except pickle.UnpicklingError as error:
-        if "Unsupported" in str(error) or "weights_only" in str(error).lower():
+        if "Unsupported global" in str(error) or "Unsupported class" in str(error):
             raise UserError(
                 f"{path} holds Python objects that only full unpickling can read, which can run any code. "
                 "If you trust its source, add --trust_checkpoint."

@@ -9,7 +9,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,7 @@ FIELDS = re.compile(
     re.I,
 )
 LOWER_IS_BETTER = {"loss", "wer", "cer", "per", "uer", "eer", "der", "mindcf"}
+HEADLINES = ("acc", "wer", "per", "slot_type_f1", "eer", "der")  # before other metrics of one line, loss last
 STATES = re.compile(r"states-(\d+)\.ckpt$")
 
 
@@ -38,10 +39,7 @@ class Log:
     path: Path
     scores: dict[str, dict[int, str]] = field(default_factory=dict)
     best_steps: dict[str, int] = field(default_factory=dict)  # split -> step of its latest `New best`
-    lower_is_better: bool = False
-
-    def add(self, split: str, step: int, score: str) -> None:
-        self.scores.setdefault(split, {})[step] = score
+    metrics: dict[str, str] = field(default_factory=dict)  # split -> name of its score
 
 
 def read_log(path: str | Path, stop_step: int | None = None) -> Log:
@@ -66,8 +64,8 @@ def read_log(path: str | Path, stop_step: int | None = None) -> Log:
     for best, split, step, metric, score in reader(lines):
         if step == 0 or (stop_step is not None and step > stop_step):
             continue
-        log.add(split, step, score)
-        log.lower_is_better = metric.lower() in LOWER_IS_BETTER
+        log.scores.setdefault(split, {})[step] = score
+        log.metrics[split] = metric
         if best:
             log.best_steps[split] = step
     if not log.scores:
@@ -80,12 +78,12 @@ def read_log(path: str | Path, stop_step: int | None = None) -> Log:
 
 
 def best_step(log: Log, split: str, lower_is_better: bool | None = None) -> int:
-    """The step of the best score of `split`: the run's own last word, or the first extreme if it gave none."""
+    """The step of the best score of `split`: what the run itself called best last, else the first extreme."""
     if split not in log.scores:
         raise UserError(f"{log.path} has no score of '{split}', only of {', '.join(log.scores)}.")
     if lower_is_better is None and split in log.best_steps:
         return log.best_steps[split]
-    lower = log.lower_is_better if lower_is_better is None else lower_is_better
+    lower = log.metrics[split].lower() in LOWER_IS_BETTER if lower_is_better is None else lower_is_better
     scores = log.scores[split]
     return (min if lower else max)(sorted(scores), key=lambda step: float(scores[step]))
 
@@ -97,7 +95,7 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 
 def report(log: Log, ranked: str, targets: list[str], lower_is_better: bool | None = None) -> str:
-    """The two sentences: the last checkpoint, and the best score of `ranked` with those of `targets` beside it."""
+    """Two sentences: the last checkpoint; the best score of `ranked` and those of `targets` beside it."""
     step = best_step(log, ranked, lower_is_better)
     last = last_checkpoint(log.path.parent)
     beside = {name: log.scores[name][step] for name in targets if step in log.scores.get(name, {})}
@@ -117,13 +115,13 @@ def _from_text(lines: list[str]) -> Iterator[tuple[bool, str, int, str, str]]:
         match = SENTENCE.match(line.strip()) or FIELDS.match(line.strip())
         if match and _is_number(match["score"]):
             metric = match.groupdict().get("metric", "acc")
-            # The phone task forgets its best on resume, so its marks are not trusted: the scores themselves are.
+            # A resumed phone task has forgotten its best, so only the scores of that format are trusted.
             best = bool(match["best"]) and match.re is SENTENCE
             yield best, match["split"], int(match["step"]), metric, match["score"]
 
 
 def _from_json(lines: list[str]) -> Iterator[tuple[bool, str, int, str, str]]:
-    """The first metric that is not the loss decides; a line that was cut off by a kill is passed over."""
+    """One score per line, the headline metric; a line that a kill cut off is passed over."""
     for line in lines:
         try:
             record = json.loads(line)
@@ -137,9 +135,10 @@ def _from_json(lines: list[str]) -> Iterator[tuple[bool, str, int, str, str]]:
             and isinstance(value, (int, float))
             and not isinstance(value, bool)
         ]
-        metrics.sort(key=lambda name: name.lower() == "loss")
         if metrics:
-            yield False, split, step, metrics[0], str(record[metrics[0]])
+            metric = next((name for name in HEADLINES if name in metrics), None)
+            metric = metric or min(metrics, key=lambda name: name.lower() == "loss")
+            yield False, split, step, metric, str(record[metric])
 
 
 def _is_number(text: str) -> bool:
@@ -166,7 +165,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(report(log, dev[0], _of_kind(log, "test") or ["test"]))
 
 
-def run(entry: object = main) -> None:
+def run(entry: Callable[[], None] = main) -> None:
     """Call `entry`; a user's mistake ends with its message alone and exit code 2."""
     try:
         entry()

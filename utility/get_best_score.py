@@ -2,7 +2,8 @@
 
     python utility/get_best_score.py result/downstream/ExpName/log.log [dev test +|-]
 
-The second word ranks, the third is told beside it; `+` means higher is better (the default), `-` lower.
+The second word ranks, the third is told beside it; `+` means higher is better, `-` lower. Without a sign,
+error rates and losses count as better when lower, everything else when higher.
 """
 
 import argparse
@@ -22,9 +23,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("log", help="log.log of an experiment, or its folder")
     parser.add_argument("rank_by", nargs="?", default="dev", help="the split whose best step is taken (dev)")
     parser.add_argument("target", nargs="?", default="test", help="the split told beside it (test)")
-    parser.add_argument("direction", nargs="?", default="+", choices=["+", "-"], help="which score is better")
+    parser.add_argument("direction", nargs="?", choices=["+", "-"], help="which score is better")
     options = parser.parse_args(arguments)
-    print(report(read_log(options.log), options.rank_by, [options.target], options.direction == "-"))
+    lower_is_better = {"+": False, "-": True, None: None}[options.direction]
+    print(report(read_log(options.log), options.rank_by, [options.target], lower_is_better))
 
 
 if __name__ == "__main__":

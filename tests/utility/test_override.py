@@ -99,7 +99,9 @@ def test_optional_runner_fields_need_no_plus(args, config):
     assert config["runner"]["fp16"] is True
 
 
-@pytest.mark.parametrize("text", ["config.optimizer.lr", "optimizer.lr=1", "args=3", "config.optimizer.lr.x=1"])
+@pytest.mark.parametrize(
+    "text", ["config.optimizer.lr", "optimizer.lr=1", "args=3", "config.optimizer.lr.x=1"]
+)
 def test_malformed_options_are_explained(text, args, config):
     with pytest.raises(UserError, match="-o"):
         apply_override(text, args, config)
