@@ -100,6 +100,8 @@ def _add_upstream_options(group: argparse._ArgumentGroup) -> None:
         help="weights file in a Hugging Face repository",
     )
     add("--upstream_revision", metavar="COMMIT", help="the revision of a Hugging Face repository")
+    add("--push_to_hf_hub", action="store_true", help="share the trained experiment on the Hugging Face hub")
+    add("--hf_hub_org", metavar="NAME", help="in this organisation (default: your own account)")
     add("--cache_dir", metavar="FOLDER", help="for downloaded checkpoints (default: torch.hub's)")
 
 
@@ -172,6 +174,10 @@ def _run_in_folder(plan: experiment.Experiment) -> None:
     seed_everything(args.seed)
     runner = Runner(args, plan.config, plan.checkpoint, plan.resume)
     getattr(runner, args.mode)()
+    if args.push_to_hf_hub and args.mode == "train" and distributed.is_leader():
+        from s3prl.utility.huggingface import push_experiment
+
+        print(f"[Hub] Shared at {push_experiment(args)}")
     distributed.wait()  # a process that leaves early breaks what the others still send
     if lock is not None:
         lock.release()

@@ -127,7 +127,7 @@ def test_very_short_recordings_do_not_stop_a_run(corpus, tmp_path):
         block = make_config(corpus)
         block["modelrc"].update({"select": select, select: {**block["modelrc"][select], **options}})
         log_probs, lengths = build(block, tmp_path).recognize([torch.randn(1, 81), torch.randn(9, 81)])
-        assert lengths[0] == 1 and log_probs.isfinite().all()
+        assert 1 <= lengths[0] <= lengths[1] <= log_probs.size(1) and log_probs.isfinite().all()
 
 
 def test_a_missing_corpus_names_the_path_the_page_and_the_mini_command(tmp_path):

@@ -1,11 +1,15 @@
 """The training loop as a user meets it: files, figures, resuming, failures that it survives."""
 
 import json
+import os
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import metrics, same, tiny
+from conftest import command, metrics, same, tiny
 
 from s3prl.downstream.example.expert import DownstreamExpert
 from s3prl.utility import checkpoint as checkpoints
@@ -198,3 +202,21 @@ def test_layer_options_reach_the_featurizer(downstream, selection):
     assert downstream(*TRAIN, "-p", "run", *selection, "-o", tiny(total_steps=2)) == 0
     featurizer = checkpoints.load("run/states-2.ckpt")["Featurizer"]
     assert ("weights" in featurizer) == (selection == ["--upstream_feature_normalize"])
+
+
+def test_a_polite_request_to_stop_saves_first_and_loses_nothing(workdir, downstream):
+    options = tiny(total_steps=300, save_step=300, eval_step=300, log_step=7)
+    options += ",,config.downstream_expert.datarc.num_workers=1"
+    run = subprocess.Popen(command(*TRAIN, "-a", "-p", "run", "-o", options), start_new_session=True)
+    journal = Path("run/metrics.jsonl")
+    while not journal.exists():
+        time.sleep(0.01)
+    os.killpg(run.pid, signal.SIGTERM)  # as a cluster does: to the loading workers too
+    assert run.wait(timeout=60) == 143
+    [saved] = states("run")
+    assert downstream(*TRAIN, "-a", "-p", "run", "-o", options) == 0
+    assert downstream(*TRAIN, "-a", "-p", "whole", "-o", options) == 0
+    assert saved != "states-300.ckpt"
+    resumed, whole = (checkpoints.load(f"{name}/states-300.ckpt") for name in ("run", "whole"))
+    assert same(resumed["Optimizer"], whole["Optimizer"])
+    assert metrics(Path("run")) == metrics(Path("whole"))

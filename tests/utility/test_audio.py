@@ -3,6 +3,7 @@
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import soundfile
 
 from s3prl.utility.audio import AudioError, load, num_samples
 from s3prl.utility.errors import UserError
+
+ROOT = Path(__file__).parents[2]
 
 
 def tone(seconds: float, rate: int, hertz: float = 440.0) -> np.ndarray:
@@ -185,4 +188,4 @@ def test_a_flac_written_through_a_pipe_has_no_length_in_its_header_and_is_report
 
 def test_loading_audio_does_not_import_torch():
     code = "import sys, s3prl.utility.audio; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
