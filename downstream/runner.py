@@ -20,7 +20,7 @@ from s3prl.utility.errors import UserError
 from s3prl.utility.randomness import isolated_randomness
 from s3prl.utility.sampling import evaluation_stream
 
-from .assembly import build_models
+from .assembly import build_models, import_expert
 from .settings import RunnerSettings
 from .training import Training, is_out_of_memory
 
@@ -51,9 +51,20 @@ class Runner:
             checkpoint = checkpoints.load(args.init_ckpt, args.trust_checkpoint)
         self.checkpoint = checkpoint or {}
         self.resume = resume
+        self._check_task()
         self.models = build_models(args, self.expanded, self.checkpoint, self.device)
         self.upstream, self.featurizer, self.downstream = self.models.values()
         self._specaug = self._build_specaug()
+
+    def _check_task(self) -> None:
+        """Let the task find mistakes of its config and missing data before any model is built."""
+        check = getattr(import_expert(self.args.downstream), "check", None)
+        if check is None or self.args.mode == "inference":
+            return
+        splits = [self.args.evaluate_split]
+        if self.args.mode == "train":
+            splits = [self.settings.train_dataloader, *self.settings.eval_dataloaders]
+        check(self.expanded.get("downstream_expert") or {}, splits)
 
     def _build_specaug(self) -> nn.Module | None:
         if not self.expanded.get("specaug"):

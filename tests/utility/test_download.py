@@ -1,5 +1,7 @@
 """Downloads against a local server that breaks, lies, redirects and asks questions, as real ones do."""
 
+import errno
+import fcntl
 import hashlib
 import http.server
 import json
@@ -370,6 +372,26 @@ def test_two_processes_at_once_fetch_once(server):
     assert cache_path(url).read_bytes() == CONTENT and len(server.requests) == 1
 
 
+def test_two_threads_at_once_fetch_once(server):
+    url = f"{server.url}/slow/model.ckpt"
+    threads = [threading.Thread(target=download, args=(url,)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert cache_path(url).read_bytes() == CONTENT and len(server.requests) == 1
+
+
+def test_a_file_system_without_locks_still_gives_the_file(server, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+    path = download(f"{server.url}/cut/model.ckpt")
+    assert path.read_bytes() == CONTENT
+    assert [item.suffix for item in path.parent.iterdir() if item != path] == [".lock"]
+
+
 def fork_a_child_that_lives_on():
     if os.fork() == 0:
         time.sleep(60)
@@ -383,7 +405,6 @@ def fetch_and_fork(url):
     download(url)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_killed_holder_leaves_no_dead_lock(server):
     """Also when a child, forked while the lock was held, is still alive."""
     url = f"{server.url}/slow/model.ckpt"

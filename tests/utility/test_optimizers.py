@@ -40,12 +40,22 @@ class Net(nn.Module):
         return self.LayerNorm(self.dense(inputs))
 
 
+DEVICES = [
+    "cpu",
+    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")),
+]
+
+
 def train(net, optimizer, first=0, last=20, after=None):
     """Updates `first` to `last` of the golden run; `after(number of updates)` is called behind each."""
-    inputs = torch.tensor(GOLDEN["inputs"]).view(20, 4, 3)
+    device = net.dense.weight.device
+    inputs, target = (
+        torch.tensor(GOLDEN["inputs"], device=device).view(20, 4, 3),
+        torch.linspace(-1, 2, 5).to(device),
+    )
     for index in range(first, last):
         optimizer.zero_grad()
-        ((net(inputs[index]) - torch.linspace(-1, 2, 5)) ** 2).sum().backward()
+        ((net(inputs[index]) - target) ** 2).sum().backward()
         optimizer.step()
         if after:
             after(index + 1)
@@ -55,16 +65,17 @@ def state_of(net):
     return torch.cat([param.detach().flatten() for param in net.parameters()])
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", BUILDERS)
-def test_every_optimizer_gives_the_parameters_of_the_2021_toolkit(name):
+def test_every_optimizer_gives_the_parameters_of_the_2021_toolkit(name, device):
     golden = GOLDEN["optimizers"][name]
-    net = Net()
+    net = Net().to(device)
     worst = []
 
     def compare(updates):
         for key, values in golden["after"].get(str(updates), {}).items():
             expected = torch.tensor(values)
-            worst.append((net.get_parameter(key).detach().flatten() - expected).abs().max().item())
+            worst.append((net.get_parameter(key).detach().cpu().flatten() - expected).abs().max().item())
 
     train(net, get_optimizer([net], GOLDEN["total_steps"], golden["config"]), after=compare)
     assert len(worst) == 4 * len(golden["after"])

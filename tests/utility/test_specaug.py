@@ -177,6 +177,18 @@ def test_the_same_state_of_torch_gives_the_same_masks():
     assert all(torch.equal(a, b) for a, b in zip(first, spec_aug(features), strict=True))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("replace_with_zero", [True, False])
+def test_a_gpu_gets_the_masks_of_the_cpu(replace_with_zero):
+    features = [torch.randn(200, 80), torch.randn(15, 80)]
+    spec_aug = SpecAug(replace_with_zero=replace_with_zero)
+    torch.manual_seed(0)
+    expected = spec_aug(features)
+    torch.manual_seed(0)
+    for item, reference in zip(spec_aug([feature.cuda() for feature in features]), expected, strict=True):
+        torch.testing.assert_close(item.cpu(), reference, atol=1e-5, rtol=1e-5)
+
+
 def test_eval_mode_leaves_features_alone():
     features = ones(50)
     assert SpecAug().eval()(features)[0] is features[0]
