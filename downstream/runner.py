@@ -71,7 +71,7 @@ class Runner:
             return None
         from s3prl.utility.specaug import SpecAug
 
-        return SpecAug(**self.expanded["specaug"]).to(self.device)
+        return SpecAug.from_config(self.expanded["specaug"]).to(self.device)
 
     def features(self, wavs: list[Any], augment: bool = False) -> list[Tensor]:
         """Unpadded [frames, dim] of every wav ([samples] at 16 kHz, array or tensor)."""

@@ -242,7 +242,7 @@ class Training:
         )  # fmt: skip
         own_figures = {
             "loss": sum(losses) / len(losses),
-            "learning-rate": self.optimizer.param_groups[0]["lr"],
+            "learning-rate": self._learning_rate(),
         }
         if gradient_norms:
             own_figures["gradient-norm"] = sum(gradient_norms) / len(gradient_norms)
@@ -253,6 +253,12 @@ class Training:
         bar.set_postfix(loss=f"{own_figures['loss']:.3g}")
         if self.args.verbose and bar.disable:
             self._say(f"step {self.step} {split}: {report.format_metrics(metrics)}")
+
+    def _learning_rate(self) -> float:
+        """The rate of the next update, of an optimizer that schedules itself too."""
+        if hasattr(self.optimizer, "get_lr"):
+            return self.optimizer.get_lr()[0]
+        return self.optimizer.param_groups[0]["lr"]
 
     def _evaluate(self) -> list[str]:
         """Evaluate every split on the leader, while the others wait; names of checkpoints to save."""

@@ -101,14 +101,16 @@ def _extent(response: http.client.HTTPResponse) -> tuple[int, int | None]:
     return 0, int(length) if length else None
 
 
-def _copy(response: IO[bytes], file: IO[bytes], start: int, total: int | None, name: str) -> None:
+def _copy(
+    response: http.client.HTTPResponse, file: IO[bytes], start: int, total: int | None, name: str
+) -> None:
     from tqdm import tqdm
 
     quiet = not sys.stderr.isatty()
     with tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=name[:40], disable=quiet) as bar:
         while True:
             try:
-                block = response.read(BLOCK)
+                block = response.read1(BLOCK)  # what is there now, so that little is lost in a kill
             except (OSError, http.client.HTTPException) as error:
                 raise _Interrupted(f"the connection broke ({error or type(error).__name__})") from error
             if not block:

@@ -7,6 +7,7 @@ Takes the log file or the experiment folder. Steps after STOP_STEP are ignored.
 
 import argparse
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -143,10 +144,9 @@ def _from_json(lines: list[str]) -> Iterator[tuple[bool, str, int, str, str]]:
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        return math.isfinite(float(text))
     except ValueError:
         return False
-    return True
 
 
 def _of_kind(log: Log, *kinds: str) -> list[str]:

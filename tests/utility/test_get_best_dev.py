@@ -83,6 +83,11 @@ def test_lines_that_an_evaluation_of_the_checkpoint_appended_do_not_count(tmp_pa
     assert "score 0.8049999475479126 at step 200" in call("get_best_dev.py", log, folder=tmp_path).stdout
 
 
+def test_a_score_that_is_nan_is_never_the_best(tmp_path):
+    log = write(tmp_path, "dev at step 5: nan\ndev at step 6: 0.3\ndev at step 7: 0.2\n")
+    assert "The best dev score 0.3 at step 6" in call("get_best_dev.py", log, folder=tmp_path).stdout
+
+
 def test_several_test_splits_are_all_told(tmp_path):
     text = "dev-clean at step 5: 0.5\nNew best on dev-clean at step 5: 0.5\n"
     log = write(tmp_path, text + "test-clean at step 5: 0.4\ntest-other at step 5: 0.3\n")

@@ -16,15 +16,6 @@ GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "schedules" / "optimiz
 SCHEDULED = ("BertAdam_with_schedule", "AdamW_with_schedule", "Lamb_with_schedule")
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Threads that wait for each other over five numbers are ten times slower on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 class Net(nn.Module):
     """The two layers of the golden file, at its starting point."""
 
