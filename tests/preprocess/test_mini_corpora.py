@@ -213,11 +213,15 @@ def test_all_makes_every_recipe(tmp_path, monkeypatch, capsys):
     class Other:
         """Another corpus."""
 
-        NAME, FOLDER, VERSION, NEXT = "other", "Other", 1, "use {folder}"
+        NAME, FOLDER, VERSION = "other", "Other", 1
 
         @staticmethod
         def add_options(parser):
             parser.add_argument("--words", type=int, default=3)
+
+        @staticmethod
+        def next_command(folder):
+            return f"use {folder}"
 
         @staticmethod
         def make(folder, seed, n_jobs, words):
@@ -227,4 +231,6 @@ def test_all_makes_every_recipe(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(make_mini_corpora, "recipes", lambda: {"other": Other})
     assert make_mini_corpora.main(["all", "--output", str(tmp_path), "--seed", "5", "--n_jobs", "2"]) == 0
     assert made == [(5, 2, 3)]
-    assert "30.0 minutes" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "30.0 minutes" in said
+    assert f"Next: use {tmp_path / 'Other'}" in said
