@@ -25,6 +25,7 @@ if __name__ == "__main__":
 from tqdm import tqdm
 
 from s3prl.utility.errors import UserError
+from s3prl.utility.locks import exclusive
 
 _COLUMNS = ["", "file_path", "length", "label"]
 _CHECKED_ROWS = 32  # of a table that was there before, whose files are looked at again
@@ -67,7 +68,7 @@ def load_lengths(
         if known.keys() == set(files) and not gone:
             return _longest_first(known)
     for table in tables:
-        with suppress(OSError, NotImplementedError):  # not writable, or a file system without locks
+        with suppress(OSError):  # not writable
             return _complete(table, root, files, n_jobs)
     print(
         f"warning: neither {table_dir} nor the cache can be written; lengths are not kept.", file=sys.stderr
@@ -206,10 +207,8 @@ def _trusted_rows(table: Path, root: Path, files: Sequence[str]) -> tuple[dict[s
 
 def _complete(table: Path, root: Path, files: Sequence[str], n_jobs: int) -> dict[str, int]:
     """Measure what the table lacks and keep it there; another process may have done so meanwhile."""
-    from filelock import FileLock
-
     table.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(table.parent / f".{table.name}.lock"):
+    with exclusive(table.parent / f".{table.name}.lock", f"completes {table}"):
         known, gone = _trusted_rows(table, root, files)
         measured = measure(root, [file for file in files if file not in known], n_jobs, table.stem)
         lengths = _longest_first({**known, **measured.lengths})

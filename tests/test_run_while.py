@@ -1,4 +1,4 @@
-"""run_while.sh: arguments arrive untouched, success ends the loop, quick failures are spaced out, Ctrl-C stops."""
+"""run_while.sh: untouched arguments, an end at success, pauses after quick failures, Ctrl-C."""
 
 import os
 import signal

@@ -7,16 +7,15 @@ downloaded is found. With S3PRL_OFFLINE=1 (or HF_HUB_OFFLINE=1) nothing is fetch
 import hashlib
 import os
 import sys
-import threading
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from s3prl.utility import fetch
 from s3prl.utility.errors import UserError
+from s3prl.utility.locks import exclusive
 
 OFFLINE = ("S3PRL_OFFLINE", "HF_HUB_OFFLINE")
 
@@ -159,10 +158,10 @@ def _ensured(path: Path, wanted: _Wanted, refresh: bool) -> Path:
             )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(path) as ending:
+        with exclusive(Path(f"{path}.lock"), f"downloads {path}") as ending:
             # Who waited for another process takes what that one fetched.
             if _stamp(path) == before or wanted.flaw(path):
-                _fetch_any(path, path.with_name(path.name + ending), wanted)
+                _fetch_any(path, path.with_name(f"{path.name}{ending}.part"), wanted)
     except OSError as error:
         raise DownloadError(
             f"{wanted.name} could not be written to {path}: {error.strerror or error}. Free some space, or "
@@ -197,37 +196,6 @@ def _fetch_any(path: Path, part: Path, wanted: _Wanted) -> None:
         "Check the network, or download it elsewhere and either pass the local file in place of the URL "
         f"(-k FILE) or put it here as the file {path.absolute()}"
     )
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[str]:
-    """Keep other threads and processes out; yields the ending of the partial file's name.
-
-    A record lock (lockf) ends with the process that took it, however that dies, and children forked
-    meanwhile do not hold it. Where a file system has no locks, each process writes a partial file of its own.
-    """
-    import fcntl
-
-    with _one_at_a_time, Path(f"{path}.lock").open("a") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            print(f"Waiting for another process that downloads {path}", file=sys.stderr)
-            fcntl.lockf(file, fcntl.LOCK_EX)
-        except OSError:
-            yield f".{os.getpid()}.part"
-            return
-        yield ".part"
-
-
-def _forget_threads() -> None:
-    """In a forked child the thread that downloads does not exist, but its lock would."""
-    global _one_at_a_time
-    _one_at_a_time = threading.Lock()
-
-
-_one_at_a_time = threading.Lock()
-os.register_at_fork(after_in_child=_forget_threads)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

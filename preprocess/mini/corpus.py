@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from s3prl.utility.errors import UserError
+from s3prl.utility.locks import exclusive
 
 MANIFEST = "mini.json"
 
@@ -40,15 +41,14 @@ def build_once(
     Raises:
         UserError: the folder holds something else, or cannot be written.
     """
-    from filelock import FileLock
-
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.parent / f".{folder.name}.lock"):
+        lock = folder.parent / f".{folder.name}.lock"
+        with exclusive(lock, f"makes {folder}") as ending:
             found = _finished(folder, settings, force)
             if found is not None:
                 return found, False
-            partial = folder.parent / f".{folder.name}.partial"
+            partial = folder.parent / f".{folder.name}.partial{ending}"
             shutil.rmtree(partial, ignore_errors=True)  # of a run that was interrupted
             partial.mkdir()
             try:

@@ -7,7 +7,7 @@ import pytest
 
 
 def torchaudio_or_skip():
-    """The torchaudio package; its extension is replaced by an empty stand-in when it does not fit this PyTorch."""
+    """The torchaudio package, with a stand-in for its extension where that does not fit this PyTorch."""
     pytest.importorskip("torch")
     try:
         import torchaudio

@@ -83,7 +83,7 @@ def test_none_means_no_override():
 
 
 def test_an_unknown_field_names_the_nearest(args, config):
-    with pytest.raises(UserError, match="optimzer.*Did you mean 'optimizer'"):
+    with pytest.raises(UserError, match=r"optimzer.*Did you mean 'optimizer'"):
         apply_override("config.optimzer.lr=1", args, config)
     with pytest.raises(UserError, match=r"args.sed.*Did you mean 'seed'"):
         apply_override("args.sed=1", args, config)

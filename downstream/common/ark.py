@@ -1,0 +1,13 @@
+"""Text files with one utterance a line, `<utterance> <text>`, as Kaldi writes them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from s3prl.utility.checkpoint import write_atomically
+
+
+def write_ark(path: Path, texts: Mapping[str, str]) -> None:
+    """Write the texts in the order of their utterance names; a reader never sees half a file."""
+    lines = [f"{utterance} {text}".rstrip() + "\n" for utterance, text in sorted(texts.items())]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda file: file.write("".join(lines).encode()))

@@ -1,0 +1,149 @@
+"""Acoustic features as a YAML config describes them, in the two layouts of the public S3PRL.
+
+With a `kaldi` block: `kaldi.feat_type` and a block of its options, then `delta` (order, win_length), then
+`cmvn` (use_cmvn). Without: the fields of a centred STFT and an `input` block (see stft.py).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from s3prl.utility.config import check_fields
+
+from .delta import Workspace, add_deltas, normalise
+from .frames import check_wavs, empty_batch
+from .kaldi import KaldiFeatures
+from .options import KINDS, check_choice, check_type, kaldi_options, require
+from .stft import STFT_FIELDS, StftFeatures
+
+
+def features_from_config(config: Mapping[str, Any], where: str = "config") -> "KaldiPipeline | StftFeatures":
+    """Build the features that a config describes.
+
+    Both results offer `forward(wavs) -> ([batch, frames, dim], frames of each)`, `num_frames(samples)`, `dim`
+    and `shift` (samples per frame).
+
+    Args:
+        config: the content of a YAML file such as upstream/baseline/fbank.yaml.
+        where: how to name the config in an error.
+
+    Raises:
+        UserError: a field that does not exist or cannot work, with its place and the nearest valid name.
+    """
+    if "kaldi" in config:
+        check_fields(config, ("kaldi", "delta", "cmvn"), where)
+        return KaldiPipeline(
+            *(_block(config, name, where) for name in ("kaldi", "delta", "cmvn")), where=where
+        )
+    check_fields(config, (*STFT_FIELDS, "input", "target", "pad", "kaldi"), where)
+    require(
+        "input" in config,
+        f"{where} has neither a `kaldi` nor an `input` block, so it describes no acoustic feature. "
+        "See upstream/baseline/fbank.yaml and upstream/baseline/mel.yaml.",
+    )
+    stft = {name: value for name, value in config.items() if name in STFT_FIELDS}
+    pad = config.get("pad", "batch")
+    return StftFeatures(_block(config, "input", where), pad=pad, where=where, **stft)
+
+
+class KaldiPipeline(nn.Module):
+    """A Kaldi feature, its deltas, and mean and variance normalisation per utterance."""
+
+    def __init__(
+        self,
+        kaldi: Mapping[str, Any],
+        delta: Mapping[str, Any],
+        cmvn: Mapping[str, Any],
+        where: str = "config",
+    ) -> None:
+        """
+        Args:
+            kaldi: feat_type (fbank, mfcc, spectrogram; default fbank) and a block of options for it.
+            delta: order (default 2) and win_length in frames (default 5).
+            cmvn: use_cmvn, and eps (default 1e-10), added to the standard deviation.
+            where: how to name the config in an error.
+
+        Raises:
+            UserError: a field that does not exist or cannot work.
+        """
+        super().__init__()
+        check_fields(kaldi, ("feat_type", *KINDS), f"{where}: kaldi")
+        kind = kaldi.get("feat_type", "fbank")
+        kaldi_options(kind, {}, f"{where}: kaldi")
+        self.base = KaldiFeatures(kind, where=f"{where}: kaldi.{kind}", **_block(kaldi, kind, where))
+        self.order, self.win_length = _delta_fields(delta, f"{where}: delta")
+        check_fields(cmvn, ("use_cmvn", "eps"), f"{where}: cmvn")
+        require("use_cmvn" in cmvn, f"{where}: cmvn.use_cmvn is missing. Set it to true or false.")
+        check_type(cmvn["use_cmvn"], True, f"{where}: cmvn.use_cmvn")
+        check_type(cmvn.get("eps", 1e-10), 1e-10, f"{where}: cmvn.eps")
+        self.cmvn, self.eps = cmvn["use_cmvn"], float(cmvn.get("eps", 1e-10))
+        self.dim = self.base.dim * (1 + self.order)
+        self.shift = self.base.shift
+
+    def num_frames(self, samples: int) -> int:
+        """Frames of an utterance of `samples`; 0 when it is shorter than one window."""
+        return self.base.num_frames(samples)
+
+    def forward(self, wavs: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
+        """Features of a batch; each utterance's are those it has alone.
+
+        Args:
+            wavs: unpadded [samples] tensors in [-1, 1], on one device.
+
+        Returns:
+            [batch, frames, dim], zero after an utterance's end, and the frames of each utterance.
+
+        Raises:
+            UserError: no wav, or one that is not a 1-D float tensor.
+        """
+        wavs = check_wavs(wavs)
+        if wavs[0].device.type != "cpu":
+            return self._whole_batch(wavs)
+        if torch.is_grad_enabled() and any(wav.requires_grad for wav in wavs):
+            alone = [self._whole_batch([wav])[0][0] for wav in wavs]
+            return pad_sequence(alone, batch_first=True), [len(features) for features in alone]
+        frames = [self.num_frames(len(wav)) for wav in wavs]
+        batch = empty_batch(wavs, frames, self.dim)
+        workspace = Workspace(wavs[0], max(frames), self.base.dim, self.order, self.win_length)
+        with torch.autocast("cpu", enabled=False):
+            for wav, features, valid in zip(wavs, batch, frames, strict=True):
+                self.base.write(wav, workspace.statics(valid))
+                workspace.finish(features[:valid], valid, self.eps if self.cmvn else None)
+        return batch, frames
+
+    def _whole_batch(self, wavs: list[Tensor]) -> tuple[Tensor, list[int]]:
+        features, frames = self.base(wavs)
+        features = add_deltas(features, frames, self.order, self.win_length)
+        if self.cmvn:
+            features = normalise(features, frames, self.eps)
+        index = torch.arange(features.size(1), device=features.device)
+        ends = torch.tensor(frames, device=features.device)
+        return features.masked_fill((index >= ends[:, None])[..., None], 0.0), frames
+
+
+def _delta_fields(delta: Mapping[str, Any], where: str) -> tuple[int, int]:
+    """(order, win_length)"""
+    check_fields(delta, ("order", "win_length", "mode"), where)
+    order, win_length = delta.get("order", 2), delta.get("win_length", 5)
+    check_type(order, 2, f"{where}.order")
+    check_type(win_length, 5, f"{where}.win_length")
+    require(order >= 0, f"{where}.order must not be negative, but is {order}.")
+    require(
+        win_length >= 3 and win_length % 2 == 1,
+        f"{where}.win_length must be odd and at least 3, but is {win_length}.",
+    )
+    check_choice(delta.get("mode", "replicate"), ["replicate"], f"{where}.mode")
+    return order, win_length
+
+
+def _block(config: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:
+    """The block `name` of a config, empty when absent."""
+    block = config.get(name)
+    require(
+        block is None or isinstance(block, Mapping),
+        f"{where}: `{name}` must hold fields (`name: value`), but holds {block!r}.",
+    )
+    return block or {}
