@@ -24,7 +24,7 @@ if __name__ == "__main__":
 
 from tqdm import tqdm
 
-from s3prl.utility.errors import UserError
+from s3prl.utility.errors import UserError, command
 from s3prl.utility.locks import exclusive
 
 _COLUMNS = ["", "file_path", "length", "label"]
@@ -294,12 +294,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Returns 0; 1 when the tables are written but some recordings are unreadable and left out; 2 after a
-    mistake of the user.
-    """
+    """Write the tables; returns 1 when some recordings are unreadable and left out, else 0."""
     options = _parser().parse_args(arguments)
     root: Path = options.input_data.expanduser()
     folder: Path = options.output_path.expanduser() / options.name
@@ -314,12 +311,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             unreadable += len(measured.unreadable)
             for line in _report(measured, split):
                 print(line, file=sys.stderr)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except OSError as error:
-        print(f"error: the tables cannot be written to {folder} ({error}).", file=sys.stderr)
-        return 2
+        raise UserError(
+            f"The tables cannot be written to {folder} ({error}). Choose another folder with -o."
+        ) from error
     if unreadable:
         print(f"error: {unreadable} recordings are in no table. Restore them and run again.", file=sys.stderr)
         return 1

@@ -20,7 +20,7 @@ if __name__ == "__main__":
 
 from s3prl.preprocess import mini
 from s3prl.preprocess.mini.corpus import build_once
-from s3prl.utility.errors import UserError
+from s3prl.utility.errors import UserError, command
 
 
 def recipes() -> dict[str, ModuleType]:
@@ -52,8 +52,9 @@ def make_corpus(
     print(f"Next: {recipe.next_command(folder)}")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
+@command
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make the corpora that the command line asks for."""
     found = recipes()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -75,18 +76,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             recipe.add_options(corpus)
     options = vars(parser.parse_args(arguments))
     chosen = options.pop("corpus")
-    try:
-        for name, recipe in found.items():
-            if chosen == name:
-                make_corpus(recipe, **options)
-            elif chosen == "all":
-                defaults = argparse.ArgumentParser()
-                recipe.add_options(defaults)
-                make_corpus(recipe, **options, **vars(defaults.parse_args([])))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    for name, recipe in found.items():
+        if chosen == name:
+            make_corpus(recipe, **options)
+        elif chosen == "all":
+            defaults = argparse.ArgumentParser()
+            recipe.add_options(defaults)
+            make_corpus(recipe, **options, **vars(defaults.parse_args([])))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,7 @@ if (
 ):  # started as a script: what Python put first is this folder, and the import name is above it
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from s3prl.utility.errors import UserError
+from s3prl.utility.errors import UserError, command
 
 # `dev at step 200: 0.95`, and `New best on dev at step 200: 0.95` behind it
 SENTENCE = re.compile(r"(?P<best>new best on )?(?P<split>\S+) at step (?P<step>\d+): (?P<score>\S+)$", re.I)
@@ -153,7 +153,9 @@ def _of_kind(log: Log, *kinds: str) -> list[str]:
     return [split for split in log.scores if split.lower().startswith(kinds)]
 
 
-def main(arguments: list[str] | None = None) -> None:
+@command
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the best development score and the test scores of its step."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("log", help="log.log of an experiment, or its folder")
     parser.add_argument("stop_step", type=int, nargs="?", help="ignore what comes after this step")
@@ -165,14 +167,5 @@ def main(arguments: list[str] | None = None) -> None:
     print(report(log, dev[0], _of_kind(log, "test") or ["test"]))
 
 
-def run(entry: Callable[[], None] = main) -> None:
-    """Call `entry`; a user's mistake ends with its message alone and exit code 2."""
-    try:
-        entry()
-    except UserError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-
-
 if __name__ == "__main__":
-    run()
+    sys.exit(main())

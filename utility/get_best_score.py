@@ -8,6 +8,7 @@ error rates and losses count as better when lower, everything else when higher.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 if (
@@ -15,10 +16,13 @@ if (
 ):  # started as a script: what Python put first is this folder, and the import name is above it
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from s3prl.utility.get_best_dev import read_log, report, run
+from s3prl.utility.errors import command
+from s3prl.utility.get_best_dev import read_log, report
 
 
-def main(arguments: list[str] | None = None) -> None:
+@command
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the score of one split at the best step of another."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("log", help="log.log of an experiment, or its folder")
     parser.add_argument("rank_by", nargs="?", default="dev", help="the split whose best step is taken (dev)")
@@ -30,4 +34,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    sys.exit(main())

@@ -6,10 +6,11 @@ python -m s3prl.utility.show_results result/downstream/my_run
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from s3prl.utility.errors import UserError
+from s3prl.utility.errors import UserError, command
 
 RUNNERS_OWN = ("learning-rate", "gradient-norm", "nan_gradients", "out_of_memory")
 
@@ -84,24 +85,20 @@ def draw_curves(expdir: Path) -> Path | None:
     return path
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Print the table of one experiment and draw its curves; returns the exit code."""
+@command
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the table of one experiment and draw its curves."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("expdir", type=Path, help="the experiment folder")
     expdir = parser.parse_args(argv).expdir
-    try:
-        print(table(results_of(expdir)))
-    except UserError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
+    print(table(results_of(expdir)))
     picture = draw_curves(expdir)
     if picture is not None:
         print(f"\ncurves       {picture} (or: tensorboard --logdir {expdir})")
         print(f"figures      {expdir / 'metrics.jsonl'}")
     print(f"checkpoints  {', '.join(str(path) for path in sorted(expdir.glob('*.ckpt')))}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def test_mistakes_end_with_one_message_and_exit_code_2(corpus, monkeypatch, caps
     monkeypatch.chdir(corpus.parent)
     assert main(arguments) == 2
     errors = capsys.readouterr().err
-    assert errors.startswith("error: ")
+    assert errors.startswith("Error: ")
     assert hint in errors
     assert "Traceback" not in errors
 
