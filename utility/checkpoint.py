@@ -70,11 +70,13 @@ def save(state: dict[str, Any], folder: Path, names: Iterable[str]) -> list[Path
     return paths
 
 
-def load(path: str | Path, trust: bool = False) -> dict[str, Any]:
+def load(path: str | Path, trust: bool = False, stand_ins: Iterable[str] = ()) -> dict[str, Any]:
     """Read a checkpoint on the CPU, allowing tensors, plain values and argparse.Namespace only.
 
     Args:
         trust: also run the code of a full pickle (`--trust_checkpoint`).
+        stand_ins: full names of further classes (such as `fairseq.data.dictionary.Dictionary`) that the file
+            may mention; their objects become empty shells with the same attributes, and no code is run.
 
     Raises:
         DamagedCheckpoint: the file is cut short or its bytes changed.
@@ -85,7 +87,7 @@ def load(path: str | Path, trust: bool = False) -> dict[str, Any]:
         raise UserError(f"There is no checkpoint {path}.")
     _check_archive(path)
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace, *map(_stand_in, stand_ins)]):
             state = torch.load(path, map_location="cpu", weights_only=not trust)
     except pickle.UnpicklingError as error:
         if "Unsupported global" in str(error) or "Unsupported class" in str(error):
@@ -99,6 +101,12 @@ def load(path: str | Path, trust: bool = False) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise UserError(f"{path} holds a {type(state).__name__}, not the dict of a checkpoint.")
     return state
+
+
+def _stand_in(name: str) -> tuple[type, str]:
+    """An empty class, and the full name under which a pickle asks for it."""
+    module, _, short = name.rpartition(".")
+    return type(short, (), {"__module__": module}), name
 
 
 def _first_line(error: BaseException) -> str:

@@ -51,15 +51,16 @@ def download(
     size: int | None = None,
     refresh: bool = False,
     mirrors: Sequence[str] = (),
+    name: str | None = None,
 ) -> Path:
     """The local file of `url`, fetched from it or from one of its `mirrors` unless it is there already.
 
     `dest` is the file to write (an existing folder: inside it, under the URL's name); without it, the cache.
     `sha256` (hexadecimal) and `size` (bytes) are checked on what arrives and on what is found. `refresh`
     fetches again and keeps the old file until the new one is complete. A path or a file:// URL is checked and
-    returned as it is. Raises DownloadError.
+    returned as it is. Messages call the file `name`. Raises DownloadError.
     """
-    wanted = _Wanted(url, (url, *mirrors), sha256.lower() if sha256 else None, size)
+    wanted = _Wanted(name or url, (url, *mirrors), sha256.lower() if sha256 else None, size)
     if (local := _local_path(url)) is not None:
         return _checked_local(local, wanted)
     if dest is None:
