@@ -88,6 +88,11 @@ def _add_upstream_options(group: argparse._ArgumentGroup) -> None:
     add("-l", "--upstream_layer_selection", metavar="LAYER", type=int, help="one layer alone (-1: the last)")
     add("--upstream_feature_normalize", action="store_true", help="layer-normalise layers before weighting")
     add(
+        "--upstream_alone",
+        action="store_true",
+        help="give every utterance the features it has alone, also from models that look at padding; slower",
+    )
+    add(
         "--hub",
         choices=["torch", "huggingface"],
         default="torch",
@@ -137,11 +142,13 @@ def run(args: argparse.Namespace) -> None:
         args.local_rank = distributed.local_rank_from_environment()
     plan = experiment.build(args)
     args = plan.args
-    args.device = choose_device(args.device)
+    chosen = args.device
+    args.device = choose_device(chosen)
     if args.local_rank is not None:
         args.device = distributed.start(args.backend, args.device, args.local_rank)
     if distributed.is_leader():
-        print(f"[Device] {args.device}, {distributed.world_size()} process(es)", flush=True)
+        reason = " (PyTorch sees no CUDA GPU)" if chosen is None and args.device == "cpu" else ""
+        print(f"[Device] {args.device}{reason}, {distributed.world_size()} process(es)", flush=True)
     try:
         _run_in_folder(plan)
     finally:

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -53,11 +54,14 @@ def build_upstream(args: argparse.Namespace) -> nn.Module:
         ckpt=args.upstream_ckpt,
         model_config=args.upstream_model_config,
         refresh=args.upstream_refresh and distributed.is_leader(),
+        **({"alone": True} if args.upstream_alone else {}),
     )
     if distributed.is_leader():
         distributed.wait()
     if not isinstance(upstream, nn.Module):
         raise UserError(f"The entry '{args.upstream}' returned {type(upstream).__name__}, not a model.")
+    if hasattr(upstream, "for_task"):  # models that keep something per task, such as M2D its statistics
+        upstream.for_task(f"{args.downstream}-{Path(args.config).stem}")
     return upstream
 
 

@@ -4,6 +4,7 @@ import argparse
 import math
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
@@ -13,12 +14,13 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from s3prl.upstream.grouping import in_equal_lengths
 from s3prl.utility import checkpoint as checkpoints
 from s3prl.utility import distributed, report
 from s3prl.utility.config import expand_variables
 from s3prl.utility.errors import UserError
 from s3prl.utility.randomness import isolated_randomness
-from s3prl.utility.sampling import evaluation_stream
+from s3prl.utility.sampling import Share, check_train_loader, evaluation_stream, training_stream
 
 from .assembly import build_models, import_expert
 from .settings import RunnerSettings
@@ -75,14 +77,23 @@ class Runner:
 
     def features(self, wavs: list[Any], augment: bool = False) -> list[Tensor]:
         """Unpadded [frames, dim] of every wav ([samples] at 16 kHz, array or tensor)."""
-        wavs = [torch.as_tensor(wav, dtype=torch.float32).to(self.device, non_blocking=True) for wav in wavs]
+        wavs = self._tensors(wavs)
         if self.upstream.training:
-            outputs = self.upstream(wavs)
+            outputs = self._encode(wavs)
         else:
             with torch.no_grad():
-                outputs = self.upstream(wavs)
+                outputs = self._encode(wavs)
         features = [feature.float() for feature in self.featurizer(wavs, outputs)]
         return self._specaug(features) if augment and self._specaug is not None else features
+
+    def _encode(self, wavs: list[Tensor]) -> dict[str, Any]:
+        """The upstream's outputs, with --upstream_alone free of padding."""
+        if self.args.upstream_alone and getattr(self.upstream, "leaks_padding", True):
+            return in_equal_lengths(self.upstream, wavs)
+        return self.upstream(wavs)
+
+    def _tensors(self, wavs: list[Any]) -> list[Tensor]:
+        return [torch.as_tensor(wav, dtype=torch.float32).to(self.device, non_blocking=True) for wav in wavs]
 
     def autocast(self) -> AbstractContextManager:
         """The precision that `runner.fp16` or `runner.bf16` asks for."""
@@ -90,8 +101,23 @@ class Runner:
         return torch.autocast(self.device.type, kind, enabled=self.settings.fp16 or self.settings.bf16)
 
     def train(self) -> None:
-        """Train from the start, or from where the checkpoint stopped, to `total_steps`."""
-        Training(self).run()
+        """Train from the start, or from where the checkpoint stopped, to `total_steps`.
+
+        An upstream with a method `survey` is handed the training batches instead, and nothing is trained.
+        """
+        if hasattr(self.upstream, "survey"):
+            self.upstream.survey(self._training_wavs())
+        else:
+            Training(self).run()
+
+    def _training_wavs(self) -> Iterator[list[Tensor]]:
+        """The wavs of the batches that training would see, on the device."""
+        loader = self.downstream.get_dataloader(self.settings.train_dataloader)
+        check_train_loader(loader)
+        share = Share(1, 0, self.settings.gradient_accumulate_steps)
+        batches = training_stream(loader, self.args.seed, 0, 0, share)
+        for _, (wavs, *_) in islice(batches, self.settings.total_steps * share.accumulate):
+            yield self._tensors(wavs)
 
     def evaluate(
         self,

@@ -28,6 +28,7 @@ class UpstreamExpert(UpstreamBase):
         ckpt: str | None = None,
         model_config: str | None = None,
         pad: str | None = None,
+        alone: bool = False,
         **options: Any,
     ) -> None:
         """
@@ -35,6 +36,7 @@ class UpstreamExpert(UpstreamBase):
             ckpt: the same as `model_config`, which goes before it (features have no weights).
             model_config: path of the YAML file, from the working folder or from the repository.
             pad: overrides the field `pad` of mel and linear configs.
+            alone: give every utterance the values it has alone, in any batch (`pad` is reflect_each then).
 
         Raises:
             UserError: no such file, a field that does not exist or cannot work.
@@ -42,8 +44,11 @@ class UpstreamExpert(UpstreamBase):
         super().__init__(**options)
         path = _find(model_config or ckpt)
         config = load_yaml(path)
+        if alone and "kaldi" not in config:
+            pad = "reflect_each"
         if pad is not None:
             config["pad"] = pad
+        self.leaks_padding = "kaldi" not in config and config.get("pad", "batch") == "batch"
         self.name = f"[baseline {path.stem}]"
         self.features = features_from_config(config, str(path))
         self.output_dim = self.features.dim

@@ -97,14 +97,16 @@ def _vtln_warp(
     return torch.where((frequency < low_freq) | (frequency > high_freq), frequency, warped)
 
 
-def htk_mel_banks(n_freq: int, n_mels: int, sample_rate: int) -> Tensor:
-    """Triangles on the HTK scale from 0 Hz to the Nyquist frequency, peak 1: [n_freq, n_mels].
+def htk_mel_banks(
+    n_freq: int, n_mels: int, sample_rate: int, low_freq: float = 0.0, high_freq: float | None = None
+) -> Tensor:
+    """Triangles on the HTK scale from `low_freq` to `high_freq` (Hz; Nyquist), peak 1: [n_freq, n_mels].
 
     A triangle narrower than the distance of two FFT bins may be all zero, as in torchaudio.
     """
     nyquist = sample_rate // 2
-    highest = 2595.0 * math.log10(1.0 + nyquist / 700.0)
-    corners = 700.0 * (10.0 ** (torch.linspace(0.0, highest, n_mels + 2) / 2595.0) - 1.0)
+    lowest, highest = (2595.0 * math.log10(1.0 + limit / 700.0) for limit in (low_freq, high_freq or nyquist))
+    corners = 700.0 * (10.0 ** (torch.linspace(lowest, highest, n_mels + 2) / 2595.0) - 1.0)
     widths = corners[1:] - corners[:-1]
     slopes = corners[None] - torch.linspace(0, nyquist, n_freq)[:, None]  # [n_freq, n_mels + 2]
     rising = -slopes[:, :-2] / widths[:-1]

@@ -1,0 +1,1 @@
+"""Audio ALBERT: the transformer of Mockingjay with one layer used several times."""

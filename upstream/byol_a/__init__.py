@@ -1,0 +1,1 @@
+"""BYOL-A: one vector per second of audio."""

@@ -1,0 +1,91 @@
+"""The table of published checkpoints (checkpoints.yaml): by which name, from where, under which licence."""
+
+import functools
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from s3prl.utility.config import check_fields, load_yaml, nearest
+from s3prl.utility.download import cache_path, download
+from s3prl.utility.errors import UserError
+
+TABLE = Path(__file__).with_name("checkpoints.yaml")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One row: a file (`url`), a repository of the Hugging Face hub (`hub`), or both."""
+
+    name: str
+    upstream: str  # the family that reads it: prefix of the entries `<upstream>_local`, ...
+    aliases: tuple[str, ...] = ()
+    url: str | None = None
+    mirrors: tuple[str, ...] = ()
+    model_config: str | None = None  # URL of a configuration file that goes with the weights
+    hub: str | None = None  # organisation/model
+    size: int | None = None  # bytes
+    sha256: str | None = None
+    licence: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name and its aliases."""
+        return (self.name, *self.aliases)
+
+    def files(self, refresh: bool = False) -> dict[str, str]:
+        """Local paths, downloaded unless cached: of `ckpt`, and of `model_config` where there is one.
+
+        Args:
+            refresh: download again.
+
+        Raises:
+            DownloadError: no address gives the file; says how to pass a local one.
+        """
+        weights = download(
+            self.url,
+            sha256=self.sha256,
+            size=self.size,
+            refresh=refresh,
+            mirrors=self.mirrors,
+            name=self.name,
+        )
+        paths = {"ckpt": str(weights)}
+        if self.model_config is not None:
+            name = f"the configuration of {self.name}"
+            paths["model_config"] = str(download(self.model_config, refresh=refresh, name=name))
+        return paths
+
+    @property
+    def cached(self) -> bool:
+        """Whether the file is on this machine already."""
+        return self.url is not None and cache_path(self.url).is_file()
+
+
+@functools.lru_cache(maxsize=1)
+def table() -> tuple[Checkpoint, ...]:
+    """All rows, in the order of the file."""
+    known = [field.name for field in fields(Checkpoint)]
+    rows = []
+    for name, row in load_yaml(TABLE).items():
+        check_fields(row, known, f"{TABLE.name}: {name}")
+        rows.append(_checkpoint(name, row))
+    return tuple(rows)
+
+
+def _checkpoint(name: str, row: dict[str, Any]) -> Checkpoint:
+    lists = {field: tuple(row.get(field, ())) for field in ("aliases", "mirrors")}
+    if row.get("url") is None and row.get("hub") is None:
+        raise UserError(f"{TABLE.name}: {name} needs `url`, `hub` or both.")
+    return Checkpoint(name=name, **{**row, **lists})
+
+
+def find(name: str) -> Checkpoint:
+    """The row of a name or alias.
+
+    Raises:
+        UserError: no row has it; names the nearest.
+    """
+    rows = {alias: row for row in table() for alias in row.names}
+    if name not in rows:
+        raise UserError(f"No published checkpoint is called '{name}'.{nearest(name, rows)}")
+    return rows[name]

@@ -1,0 +1,73 @@
+"""Modified CPC as an upstream."""
+
+import math
+from typing import Any
+
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from ..baseline.expert import check_lengths
+from ..features.frames import check_wavs
+from ..interfaces import UpstreamBase
+from ..loading import load_weights, read, settings_from
+from .model import CONVOLUTIONS, Cpc, Settings, num_frames
+
+
+class UpstreamExpert(UpstreamBase):
+    """The encoder's frames and the recurrent network's, at 10 ms.
+
+    As published, the last frames of an utterance differ in a batch that pads it, because the convolutions see
+    the norm's bias there instead of zeros; with `alone` they do not.
+    """
+
+    def __init__(
+        self,
+        ckpt: str | None = None,
+        model_config: str | None = None,
+        alone: bool = False,
+        **options: Any,
+    ) -> None:
+        """
+        Args:
+            ckpt: path of a checkpoint of CPC_audio.
+            model_config: not used; the file holds its configuration.
+            alone: give every utterance the values it has alone, in any batch.
+
+        Raises:
+            UserError: no file, one that cannot be read, or of another network.
+        """
+        super().__init__(**options)
+        self.name, self.alone = "[cpc]", alone
+        state = read(ckpt, "cpc_local", "config", "weights")
+        where = f"The configuration in {ckpt}"
+        given = {name: value for name, value in state["config"].items() if value is not None}
+        self.settings = settings_from(Settings, given, where)
+        self.model = Cpc(self.settings, where)
+        load_weights(self.model, state["weights"], str(ckpt))
+
+    @property
+    def leaks_padding(self) -> bool:
+        """Whether an utterance's values depend on its batch, as they do in two modes even if `alone`."""
+        over_time = self.settings.normMode == "instanceNorm" or self.settings.cpc_mode == "reverse"
+        return over_time or not self.alone
+
+    def get_downsample_rates(self, key: str) -> int:
+        """Samples per frame."""
+        return math.prod(stride for _, stride, _ in CONVOLUTIONS)
+
+    def num_frames(self, samples: int) -> int:
+        """Exact frames of an utterance of `samples`; 0 when it is too short for one."""
+        return num_frames(samples)
+
+    def forward(self, wavs: list[Tensor]) -> dict[str, Any]:
+        """Unpadded [samples] wavs -> `hidden_states`: encoder and recurrent network, [batch, frames, dim].
+
+        Raises:
+            UserError: an utterance too short for one frame (named by its place in the batch).
+        """
+        wavs = check_wavs(wavs)
+        check_lengths(wavs, self.num_frames, self.name)
+        lengths = [len(wav) for wav in wavs]
+        padded = self.alone and len(set(lengths)) > 1
+        encoded, context = self.model(pad_sequence(wavs, batch_first=True), lengths if padded else None)
+        return {"hidden_states": [encoded, context], "last_hidden_state": context}

@@ -1,0 +1,1 @@
+"""data2vec: from its published files, or from the Hugging Face hub."""

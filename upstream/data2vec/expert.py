@@ -1,0 +1,24 @@
+"""data2vec from its published files."""
+
+from typing import Any
+
+from ..fairseq_format.expert import FairseqUpstream
+from ..fairseq_format.reading import Published
+from ..fairseq_format.settings import require
+
+SMALLEST_KERNEL = 3
+
+
+class UpstreamExpert(FairseqUpstream):
+    """data2vec (Baevski et al., ICML 2022) for audio."""
+
+    family = "data2vec"
+    architecture = "Data2VecAudio"
+
+    def fields(self, published: Published) -> dict[str, Any]:
+        """Fields of the transformers configuration. Raises UserError for a network it cannot describe."""
+        require(published, {"extractor_mode": ("layer_norm",), "layer_norm_first": (False,)})
+        fields = super().fields(published)
+        depth = published.settings.get("pos_conv_depth", 1)
+        kernel = max(SMALLEST_KERNEL, fields["num_conv_pos_embeddings"] // depth)
+        return fields | {"num_conv_pos_embeddings": depth, "conv_pos_kernel_size": kernel}

@@ -1,0 +1,16 @@
+"""Names of data2vec models."""
+
+from typing import Any
+
+from ..entries import checkpoint_entries
+from ..fairseq_format.hub import from_repository
+
+
+def data2vec_local(ckpt: str | None = None, **kwargs: Any) -> Any:
+    """The model from `ckpt`, the path of a published file."""
+    from .expert import UpstreamExpert
+
+    return UpstreamExpert(ckpt=ckpt, **kwargs)
+
+
+globals().update(checkpoint_entries("data2vec", data2vec_local, from_hub=from_repository))

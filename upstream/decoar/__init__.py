@@ -1,0 +1,1 @@
+"""DeCoAR, deep contextualised acoustic representations."""

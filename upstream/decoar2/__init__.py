@@ -1,0 +1,1 @@
+"""DeCoAR 2.0, DeCoAR with a transformer encoder."""

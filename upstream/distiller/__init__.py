@@ -1,0 +1,1 @@
+"""DistilHuBERT: two transformer layers that predict several layers of HuBERT."""

@@ -1,0 +1,70 @@
+"""The settings of a distilled network."""
+
+from dataclasses import dataclass
+
+from s3prl.utility.errors import UserError
+
+from ..wav2vec.conv_layers import parse_conv_layers
+
+# Settings with which the network would be another one than the published.
+REQUIRED = {
+    "extractor_mode": "default",
+    "activation_fn": "gelu",
+    "layer_norm_first": False,
+    "attention_type": "original",
+    "out_layer_type": "expand-last",
+    "task_emb_type": "expand-last",
+}
+
+
+@dataclass(frozen=True)
+class DistillerConfig:
+    """The block `distiller` of a configuration, with the values of the published model."""
+
+    extractor_conv_feature_layers: str = "[(512,10,5)] + [(512,3,2)] * 4 + [(512,2,2)] * 2"
+    extractor_dropout: float = 0.0
+    feature_grad_mult: float = 0.1  # scales the gradient that reaches the convolutions; 0 freezes them
+    encoder_layers: int = 2
+    encoder_embed_dim: int = 768
+    encoder_ffn_embed_dim: int = 3072
+    encoder_attention_heads: int = 12
+    encoder_layerdrop: float = 0.0
+    conv_pos: int = 128  # kernel of the positional convolution, in frames
+    conv_pos_groups: int = 16
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    activation_dropout: float = 0.1
+    n_tasks: int = 3  # prediction heads
+    final_dim: int = 768  # of a prediction
+    out_layer_inter_dim: int = -1  # -1: encoder_embed_dim
+    extractor_mode: str = "default"
+    activation_fn: str = "gelu"
+    layer_norm_first: bool = False
+    attention_type: str = "original"
+    out_layer_type: str = "expand-last"
+    task_emb_type: str = "expand-last"
+
+    def __post_init__(self) -> None:
+        """Refuse networks that this one is not.
+
+        Raises:
+            UserError: names the field and the value it can have.
+        """
+        for name, value in REQUIRED.items():
+            if getattr(self, name) != value:
+                raise UserError(f"{name} must be {value!r}, but is {getattr(self, name)!r}.")
+        if self.encoder_embed_dim % self.encoder_attention_heads:
+            raise UserError(
+                f"encoder_embed_dim {self.encoder_embed_dim} is no multiple of "
+                f"encoder_attention_heads {self.encoder_attention_heads}."
+            )
+
+    @property
+    def convolutions(self) -> list[tuple[int, int, int]]:
+        """(channels, kernel, stride) of each convolution."""
+        return parse_conv_layers(self.extractor_conv_feature_layers)
+
+    @property
+    def inter_dim(self) -> int:
+        """Hidden size of a prediction head."""
+        return self.encoder_embed_dim if self.out_layer_inter_dim == -1 else self.out_layer_inter_dim

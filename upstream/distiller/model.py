@@ -1,0 +1,73 @@
+"""The network of DistilHuBERT: HuBERT's convolutions, two of its layers, a prediction head per teacher layer.
+
+Chang et al., "DistilHuBERT: Speech Representation Learning by Layer-wise Distillation of Hidden-unit BERT",
+ICASSP 2022. The names of the parameters are those of the published checkpoint.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..features.frames import valid_mask
+from ..wav2vec.conv_layers import frames_after
+from .config import DistillerConfig
+from .layers import ConvFeatureExtractor, Encoder, PredictionHeads
+
+
+class Distilled(NamedTuple):
+    """What the network makes of a batch."""
+
+    features: Tensor  # [batch, frames, dim], the projected convolutions
+    layers: list[Tensor]  # [batch, frames, dim] each
+    predictions: list[Tensor]  # [batch, frames, final_dim] for each teacher layer; empty without heads
+    valid: Tensor  # [batch, frames], True where a frame belongs to its utterance
+
+
+class DistillerModel(nn.Module):
+    """Padded waves [batch, samples] -> features, layers and predictions."""
+
+    def __init__(self, config: DistillerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.convolutions = config.convolutions
+        channels, dim = self.convolutions[-1][0], config.encoder_embed_dim
+        self.feature_extractor = ConvFeatureExtractor(self.convolutions, config.extractor_dropout)
+        # as in the published model, no projection where the sizes agree
+        self.post_extract_proj = nn.Linear(channels, dim) if channels != dim else nn.Identity()
+        self.encoder = Encoder(config)
+        self.output_layer = PredictionHeads(config)
+
+    def num_frames(self, samples: int) -> int:
+        """Exact frames of an utterance of `samples`; 0 when they are too few for one."""
+        return frames_after(samples, self.convolutions)
+
+    def forward(
+        self, wavs: Tensor, samples: Sequence[int], predict: bool = True, alone: bool = False
+    ) -> Distilled:
+        """
+        Args:
+            wavs: [batch, samples], zero after an utterance's end.
+            samples: of each utterance.
+            predict: also run the prediction heads.
+            alone: normalise the first convolution over each utterance instead of the padded batch.
+        """
+        features = self.post_extract_proj(self._convolved(wavs, samples if alone else None))
+        frames = [self.num_frames(length) for length in samples]
+        valid = valid_mask(frames, features.size(1), features.device)
+        padded = min(frames) < features.size(1)
+        if padded:
+            features = features.masked_fill(~valid, 0.0)
+        layers = self.encoder(features, valid[:, None, None, :, 0] if padded else None)
+        predictions = list(self.output_layer(layers[-1])) if predict else []
+        return Distilled(features, layers, predictions, valid[..., 0])
+
+    def _convolved(self, wavs: Tensor, samples: Sequence[int] | None) -> Tensor:
+        """[batch, samples] -> [batch, frames, channels]."""
+        scale = self.config.feature_grad_mult
+        with torch.set_grad_enabled(torch.is_grad_enabled() and scale > 0.0):
+            features = self.feature_extractor(wavs, samples).transpose(1, 2)
+        if features.requires_grad and scale != 1.0:
+            features.register_hook(lambda gradient: gradient * scale)
+        return features

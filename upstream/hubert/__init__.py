@@ -1,0 +1,1 @@
+"""HuBERT: from its published files, or from the Hugging Face hub."""

@@ -1,0 +1,1 @@
+"""Masked Modeling Duo (M2D): general audio and speech representations of a masked spectrogram."""

@@ -1,0 +1,1 @@
+"""NPC, non-autoregressive predictive coding."""

@@ -1,0 +1,31 @@
+"""NPC as an upstream."""
+
+from functools import partial
+from typing import Any
+
+from ..apc.predictive import PredictiveExpert
+from .model import Npc, NpcConfig
+
+
+class UpstreamExpert(PredictiveExpert):
+    """The outputs of all blocks and masked convolutions, and last the sum of the latter."""
+
+    def __init__(
+        self,
+        ckpt: str | None = None,
+        model_config: str | None = None,
+        alone: bool = False,
+        **options: Any,
+    ) -> None:
+        """
+        Args:
+            ckpt: path of a checkpoint of the public S3PRL, which holds the sizes of the model too.
+            model_config: not used.
+            alone: give every utterance the values it has alone, in any batch. The published values are not
+                those: the last frames of shorter utterances see what convolutions wrote into the padding.
+
+        Raises:
+            UserError: no such file, or not a checkpoint of NPC.
+        """
+        super().__init__("NPC", ckpt, NpcConfig, partial(Npc, mask_padding=alone), **options)
+        self.leaks_padding = not alone

@@ -1,0 +1,1 @@
+"""PASE+: the problem-agnostic speech encoder."""

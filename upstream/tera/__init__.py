@@ -1,0 +1,1 @@
+"""TERA: the transformer of Mockingjay, pre-trained on alterations in time, frequency and magnitude."""

@@ -1,0 +1,1 @@
+"""UniSpeech-SAT: from its published files, or from the Hugging Face hub."""

@@ -1,0 +1,9 @@
+"""UniSpeech-SAT from its published files."""
+
+from ..wavlm.expert import UniSpeechUpstream
+
+
+class UpstreamExpert(UniSpeechUpstream):
+    """UniSpeech-SAT (Chen et al., ICASSP 2022)."""
+
+    family = "unispeech_sat"

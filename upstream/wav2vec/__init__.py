@@ -1,0 +1,1 @@
+"""wav2vec and, in the same network with a quantizer, vq-wav2vec."""

@@ -1,0 +1,1 @@
+"""WavLM: from its published files, or from the Hugging Face hub."""
