@@ -10,6 +10,7 @@ from s3prl.utility.errors import UserError
 
 UPSTREAM_FOLDER = Path(__file__).resolve().parent / "upstream"
 WITH_CHECKPOINT = ("_local", "_url", "_gdriveid", "_custom")
+LISTING = "python -m s3prl.upstream.list"
 
 
 @functools.lru_cache(maxsize=1)
@@ -41,10 +42,12 @@ def options(only_registered_ckpt: bool = False) -> list[str]:
     """Names of all upstreams.
 
     Args:
-        only_registered_ckpt: leave out entries that need a checkpoint from the user (`*_local`, ...).
+        only_registered_ckpt: leave out entries that need a checkpoint from the user (`*_local`, `hf`, ...).
     """
     names = sorted(_scan()[0])
-    return [name for name in names if not only_registered_ckpt or not name.endswith(WITH_CHECKPOINT)]
+    if not only_registered_ckpt:
+        return names
+    return [name for name in names if not name.endswith(WITH_CHECKPOINT) and name not in ("hf", "m2d")]
 
 
 def failures() -> dict[str, str]:
@@ -70,7 +73,8 @@ def get(name: str) -> Callable:
         )
     broken = f" Not importable: {', '.join(sorted(failed))}." if failed else ""
     raise UserError(
-        f"There is no upstream '{name}'.{nearest(name, entries)} Available: {', '.join(options())}.{broken}"
+        f"There is no upstream '{name}'.{nearest(name, entries)} `{LISTING}` prints all {len(entries)} names."
+        f"{broken}"
     )
 
 

@@ -8,6 +8,7 @@ torchrun --nproc_per_node 4 run_downstream.py -a -m train -u fbank -d asr -n my_
 import argparse
 import os
 import sys
+import textwrap
 from pathlib import Path
 
 from s3prl.downstream import experiment
@@ -31,8 +32,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(
         description="Train or evaluate a downstream task on top of an upstream model.",
-        epilog=f"{EXAMPLES}\nupstreams (-u): {', '.join(hub.options())}\n\n"
-        f"tasks (-d): {', '.join(experiment.tasks())}\n",
+        epilog=f"{EXAMPLES}\ntasks (-d): {', '.join(experiment.tasks())}\n\n"
+        f"upstreams (-u; `{hub.LISTING}` tells more, `NAME_local -k FILE` takes your own checkpoint):\n"
+        f"{textwrap.fill(', '.join(hub.options(True)), 110, break_on_hyphens=False)}\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

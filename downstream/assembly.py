@@ -2,6 +2,8 @@
 
 import argparse
 import importlib
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from torch import nn
 from s3prl.upstream.interfaces import Featurizer
 from s3prl.utility import distributed
 from s3prl.utility.errors import UserError
+from s3prl.utility.paths import find_path
 
 DOWNSTREAM_DOORS = ("get_dataloader", "log_records")
 
@@ -50,11 +53,14 @@ def build_upstream(args: argparse.Namespace) -> nn.Module:
     entry = _entry(args)
     if not distributed.is_leader():
         distributed.wait()
+    ckpt = args.upstream_ckpt
+    if ckpt is not None and find_path(ckpt).exists():  # else an address, an id, or what only the entry knows
+        ckpt = str(find_path(ckpt))
     upstream = entry(
-        ckpt=args.upstream_ckpt,
+        ckpt=ckpt,
         model_config=args.upstream_model_config,
         refresh=args.upstream_refresh and distributed.is_leader(),
-        **({"alone": True} if args.upstream_alone else {}),
+        **_further_options(args, entry),
     )
     if distributed.is_leader():
         distributed.wait()
@@ -63,6 +69,18 @@ def build_upstream(args: argparse.Namespace) -> nn.Module:
     if hasattr(upstream, "for_task"):  # models that keep something per task, such as M2D its statistics
         upstream.for_task(f"{args.downstream}-{Path(args.config).stem}")
     return upstream
+
+
+def _further_options(args: argparse.Namespace, entry: Callable[..., nn.Module]) -> dict[str, Any]:
+    """Options that some models have, for entries that take them or any option."""
+    asked: dict[str, Any] = {}
+    if args.upstream_alone:
+        asked["alone"] = True
+    if args.upstream_feature_selection != "hidden_states":
+        asked["feature_selection"] = args.upstream_feature_selection
+    parameters = inspect.signature(entry).parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    return {name: value for name, value in asked.items() if takes_any or name in parameters}
 
 
 def _entry(args: argparse.Namespace) -> Any:

@@ -23,6 +23,9 @@ class Checkpoint:
     mirrors: tuple[str, ...] = ()
     model_config: str | None = None  # URL of a configuration file that goes with the weights
     hub: str | None = None  # organisation/model
+    stride: int | None = None  # samples per frame
+    dim: int | None = None
+    layers: int | None = None  # tensors in hidden_states
     size: int | None = None  # bytes
     sha256: str | None = None
     licence: str | None = None

@@ -1,7 +1,7 @@
 """Features of a centred STFT (mel, linear, mfcc, phase, complx), with the values of the public S3PRL.
 
-Every utterance has 1 + samples // hop frames, whatever else is in the batch. What the last of them see
-depends on `pad`:
+Every utterance has 1 + samples // hop frames, whatever else is in the batch (none, if it is not longer than
+half a transform). What the last of them see depends on `pad`:
 
 - `batch` (default) gives the published values, with the batch they came from: shorter wavs are followed by
   zeros up to the length of the longest, and only the end of the longest is mirrored. The frames whose window
@@ -168,8 +168,8 @@ class StftFeatures(nn.Module):
         self._cache: dict[tuple[torch.device, torch.dtype], tuple[list[Band] | None, Tensor | None]] = {}
 
     def num_frames(self, samples: int) -> int:
-        """Frames of an utterance of `samples`, in any batch."""
-        return self.stft.num_frames(samples)
+        """Frames of an utterance of `samples`; 0 when it is too short to be mirrored at its ends."""
+        return self.stft.num_frames(samples) if samples > self.stft.fft // 2 else 0
 
     def forward(self, wavs: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
         """Features of a batch.

@@ -117,8 +117,10 @@ class TransformersUpstream(UpstreamBase):
         for layer in encoder.layers:
             states.append(hidden)
             hidden = layer(hidden, attention_mask=mask, **shared)
-            if isinstance(hidden, tuple):  # WavLM: the first layer's position bias serves all
-                hidden, shared["position_bias"] = hidden
+            if isinstance(hidden, tuple):
+                hidden, *further = hidden
+                if further:  # WavLM: the first layer's position bias serves all
+                    shared["position_bias"] = further[0]
         return [*states, encoder.layer_norm(hidden) if norm_comes_last else hidden]
 
 

@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from s3prl.utility.config import check_fields, load_yaml
 
+from ..baseline.expert import check_lengths
 from ..features.frames import check_wavs, valid_mask
 from ..features.options import check_type, require
 from ..features.stft import Stft
@@ -55,9 +56,9 @@ class UpstreamExpert(UpstreamBase):
         return self.downsample_rate
 
     def num_frames(self, samples: int) -> int:
-        """Exact frames of an utterance of `samples`."""
-        if self.center:
-            return self.stft.num_frames(samples)
+        """Exact frames of an utterance of `samples`; 0 when it is too short for one."""
+        if self.center:  # its ends are mirrored, by half a transform
+            return self.stft.num_frames(samples) if samples > self.stft.fft // 2 else 0
         return max(0, 1 + (samples - self.stft.fft) // self.stft.hop)
 
     def forward(self, wavs: list[Tensor]) -> dict[str, Any]:
@@ -67,24 +68,13 @@ class UpstreamExpert(UpstreamBase):
             UserError: an utterance too short for one frame.
         """
         wavs = check_wavs(wavs)
-        self._check_lengths([len(wav) for wav in wavs])
+        check_lengths(wavs, self.num_frames, self.name)
         with torch.autocast(wavs[0].device.type, enabled=False):
             if wavs[0].device.type == "cpu":  # one large padded batch would leave the cache
                 features = pad_sequence([self._magnitudes([wav])[0] for wav in wavs], batch_first=True)
             else:
                 features = self._magnitudes(wavs)
         return {"hidden_states": [features], "last_hidden_state": features}
-
-    def _check_lengths(self, lengths: list[int]) -> None:
-        if self.center:
-            self.stft.check_reflection(lengths, self.name)
-            return
-        for index, samples in enumerate(lengths):
-            require(
-                samples >= self.stft.fft,
-                f"Utterance {index} of the batch has {samples} samples, but {self.name} needs at least "
-                f"{self.stft.fft}. Remove it from the data, or lengthen it with silence.",
-            )
 
     def _magnitudes(self, wavs: list[Tensor]) -> Tensor:
         """[batch, frames, bins], zero after an utterance's end."""

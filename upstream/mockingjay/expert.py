@@ -75,9 +75,6 @@ class UpstreamExpert(UpstreamBase):
 
     def num_frames(self, samples: int) -> int:
         """Exact frames of an utterance of `samples`; 0 when it is too short for one."""
-        centred = isinstance(self.features, StftFeatures)
-        if centred and samples <= self.features.stft.fft // 2:  # alone, it could not be mirrored at its ends
-            return 0
         return self.features.num_frames(samples)
 
     def forward(self, wavs: list[Tensor]) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class LayersUpstream(TransformersUpstream):
         """The hidden states and, behind them, the selected layers, which so are batched in the same way."""
         tapped: list[Tensor] = []
         handles = [
-            module.register_forward_hook(lambda _module, _inputs, output: tapped.append(output))
+            module.register_forward_hook(lambda _module, _inputs, output: tapped.append(_state(output)))
             for module in self._selected_modules()
         ]
         try:
@@ -67,3 +67,8 @@ class LayersUpstream(TransformersUpstream):
         if self.selection == "fairseq_layers_before_residual":
             return [layer.feed_forward.output_dense for layer in layers]
         return layers if self.selection else []
+
+
+def _state(output: Any) -> Tensor:
+    """What a layer gives: earlier versions of the library wrap it in a tuple."""
+    return output[0] if isinstance(output, tuple) else output

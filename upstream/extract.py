@@ -1,0 +1,147 @@
+"""Features of many recordings on disk: a file for each utterance, and index.tsv.
+
+    python -m s3prl.upstream.extract -u hubert --input LibriSpeech/dev-clean --output features
+    python -m s3prl.upstream.extract -u hubert --input list.txt --output features --layers 6,9
+    python -m s3prl.upstream.extract --weights result/downstream/run/dev-best.ckpt --input wav --output out
+    torchrun --nproc_per_node 4 -m s3prl.upstream.extract -u hubert ...
+
+A file holds float32 [layers, frames, dim], or [frames, dim] with --weights (a .safetensors file under the
+name "features"). The same command goes on where a killed one stopped. Recordings that cannot be used are
+listed in bad_audio.tsv, and the exit code is then 1.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+
+from s3prl.preprocess.generate_len_for_bucket import measure
+from s3prl.run_downstream import choose_device
+from s3prl.utility import distributed
+from s3prl.utility.errors import UserError, command
+from s3prl.utility.paths import find_path
+
+from .tools.extraction import Extraction, Source
+from .tools.feature_folder import FORMATS, FeatureFolder
+from .tools.models import build
+from .tools.recordings import find_recordings, plan, share_of
+from .tools.selection import TrainedWeighting, fingerprint, layers_of
+
+NAMED = 10  # recordings that could not be used; all are in bad_audio.tsv
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    """Extract this process's share; 1 when a recording could not be used."""
+    options = parse_arguments(argv)
+    shard, device = start(options)
+    try:
+        code = run(options, shard, device)
+        distributed.wait()  # torchrun ends all processes when one has an exit code other than 0
+        return code
+    finally:
+        distributed.stop()
+
+
+def run(options: argparse.Namespace, shard: tuple[int, int], device: str) -> int:
+    """Extract one share; returns the exit code."""
+    recordings = find_recordings(options.input)
+    torch.manual_seed(0)  # a model without checkpoint has random weights: the same in every process
+    source = source_of(options, device)
+    settings = {**source.settings, "format": options.format}
+    folder = FeatureFolder(options.output, settings, options.format, shard)
+    measured = measure(Path(), [str(path) for path in recordings.values()], options.n_jobs, "headers")
+    lengths = {name: measured.lengths.get(str(path), 0) for name, path in recordings.items()}
+    job = Extraction(source, folder, recordings, device, options.n_jobs)
+    job.run(share_of(plan(lengths, options.batch_seconds), shard), lengths)
+    total = folder.finish(job.bad, recordings)
+    print(
+        f"{job.written} utterance(s) written, {job.skipped} were there already, {len(job.bad)} failed; "
+        f"{options.output / 'index.tsv'} lists {total}"
+    )
+    for bad in job.bad[:NAMED]:
+        print(f"failed: {bad.path}: {bad.reason}", file=sys.stderr)
+    return int(bool(job.bad))
+
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("-u", "--upstream", metavar="NAME", help="a name of the hub (default: that of --weights)")
+    add("-k", "--ckpt", metavar="FILE", help="its checkpoint")
+    add("-g", "--model_config", metavar="YAML", help="its configuration")
+    add("--input", type=Path, required=True, metavar="PATH", help="a folder, or a text file with paths")
+    add("--output", type=Path, required=True, metavar="FOLDER", help="where features go")
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument(
+        "--layers", metavar="6,9", help="only these layers; negative ones count from the last"
+    )
+    chosen.add_argument("--weights", type=Path, metavar="CKPT", help="mix layers as this task has learned")
+    add("--format", choices=FORMATS, default=FORMATS[0], help=f"of the files (default: {FORMATS[0]})")
+    add("--batch_seconds", type=float, default=120, help="of audio in a batch with padding (default: 120)")
+    add("--n_jobs", type=int, default=4, help="threads that read and write files (default: 4)")
+    add("--shard", metavar="I/N", help="do only part I (from 1) of N; torchrun sets this itself")
+    add("--device", help="cuda, cpu, ... (default: cuda if there is one, else cpu)")
+    options = parser.parse_args(argv)
+    if options.upstream is None and options.weights is None:
+        parser.error("give -u, or --weights, which names its upstream")
+    if options.n_jobs < 1 or options.batch_seconds <= 0:
+        parser.error("--n_jobs and --batch_seconds must be positive")
+    return options
+
+
+def start(options: argparse.Namespace) -> tuple[tuple[int, int], str]:
+    """(number from 1, count) of this process's part, and its device; under torchrun it joins the others."""
+    device, local_rank = choose_device(options.device), distributed.local_rank_from_environment()
+    if options.shard is not None:
+        parts = options.shard.split("/")
+        if len(parts) != 2 or not all(map(str.isdigit, parts)) or not 1 <= int(parts[0]) <= int(parts[1]):
+            raise UserError(f"--shard {options.shard}: write I/N with I from 1 to N, such as 1/4.")
+        return (int(parts[0]), int(parts[1])), device
+    if local_rank is not None:
+        device = distributed.start("gloo", device, local_rank)
+    return (distributed.rank() + 1, distributed.world_size()), device
+
+
+def source_of(options: argparse.Namespace, device: str) -> Source:
+    """The upstream that the command line asks for, and which part of its output is wanted."""
+    name, ckpt, model_config = options.upstream, options.ckpt, options.model_config
+    weighting = None
+    if options.weights is not None:
+        weighting = TrainedWeighting(options.weights)
+        name = weighting.of("upstream", name)
+        ckpt = ckpt or weighting.arguments.get("upstream_ckpt")
+        model_config = weighting.of("upstream_model_config", model_config)
+    upstream = build(name, ckpt, model_config, device)
+    settings = {"upstream": name, "model_config": None, "layers": "all"}
+    if model_config is not None and find_path(model_config).is_file():
+        settings["model_config"] = sha256(find_path(model_config).read_bytes()).hexdigest()
+    models = [upstream]
+    if weighting is not None:
+        extract, featurizer = weighting.apply(upstream)
+        models.append(featurizer)
+        settings["layers"] = "weighted"
+    else:
+        layers = chosen_layers(options.layers)
+        settings["layers"] = layers or "all"
+        extract = layers_of(upstream, layers)
+    settings["parameters"] = fingerprint(*models)
+    return Source(upstream, extract, settings)
+
+
+def chosen_layers(text: str | None) -> list[int] | None:
+    """`6,9` -> [6, 9]; None is all."""
+    try:
+        return None if text is None else [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UserError(f"--layers {text}: write numbers with commas between them, such as 6,9.") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""All upstreams by name, with the size, source and licence of their checkpoint, and whether it is cached.
+
+    python -m s3prl.upstream.list
+    python -m s3prl.upstream.list --check-links
+
+What only a checkpoint of your own could tell, or nobody said, is a dash. --check-links asks every address
+whether it still has its file, without fetching it; the exit code is 1 when one is dead.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from s3prl import hub
+from s3prl.utility.errors import command
+
+from .checkpoints import Checkpoint, table
+from .interfaces import Featurizer
+from .tools.links import Link, flaws, links_of
+from .tools.text import aligned, in_units
+
+FEATURES = ("baseline", "log_stft", "example")  # folders whose upstreams are built without a file
+COLUMNS = ("name", "stride", "dim", "layers", "size", "cached", "licence", "source")
+UNKNOWN = "-"
+WEIGHTS = tuple(
+    name + suffix for name in ("model.safetensors", "pytorch_model.bin") for suffix in ("", ".index.json")
+)
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the table, or check its addresses."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check-links", action="store_true", help="ask every address for its file")
+    parser.add_argument("--timeout", type=float, default=30, help="seconds for an answer (default: 30)")
+    options = parser.parse_args(argv)
+    if options.check_links:
+        return report_links(links_of(table()), options.timeout)
+    print(aligned([COLUMNS, *rows()]))
+    print("\nstride: samples per frame at 16 kHz; layers: tensors in hidden_states; -: not known")
+    for folder, reason in hub.failures().items():
+        print(f"not importable: upstream/{folder}: {reason}")
+    return 0
+
+
+def rows() -> list[tuple[str, ...]]:
+    """A row for every name of the hub, in alphabetical order."""
+    published = {name: row for row in table() for name in row.names}
+    return [
+        _published(name, published[name]) if name in published else _unpublished(name)
+        for name in hub.options()
+    ]
+
+
+def _published(name: str, row: Checkpoint) -> tuple[str, ...]:
+    source = row.url if row.hub is None else f"hub: {row.hub}"
+    if name != row.name:
+        source = f"= {row.name}"
+    size = UNKNOWN if row.size is None else in_units(row.size, "B", 1024)
+    cached = "yes" if row.cached or _repository_cached(row.hub) else "no"
+    figures = (UNKNOWN if figure is None else str(figure) for figure in (row.stride, row.dim, row.layers))
+    return name, *figures, size, cached, row.licence or UNKNOWN, source
+
+
+def _repository_cached(repository: str | None) -> bool:
+    """Whether weights of a repository of the Hugging Face hub are on this machine."""
+    if repository is None:
+        return False
+    from huggingface_hub import try_to_load_from_cache
+
+    return any(isinstance(try_to_load_from_cache(repository, name), str) for name in WEIGHTS)
+
+
+def _unpublished(name: str) -> tuple[str, ...]:
+    """Entries of no published checkpoint: acoustic features, and those that need a file of the user's."""
+    entry = hub.get(name)
+    needs_file = name.endswith(hub.WITH_CHECKPOINT)
+    if needs_file or not entry.__module__.startswith(tuple(f"s3prl.upstream.{one}." for one in FEATURES)):
+        source = "the file given with -k or -g" if needs_file else UNKNOWN
+        return name, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, source
+    upstream = entry()
+    featurizer = Featurizer(upstream)
+    layers = len(getattr(featurizer, "weights", [None]))
+    figures = (str(featurizer.downsample_rate), str(featurizer.output_dim), str(layers))
+    return name, *figures, UNKNOWN, UNKNOWN, UNKNOWN, "computed, no file"
+
+
+def report_links(links: Sequence[Link], timeout: float) -> int:
+    """Print what is wrong with each dead link; the exit code: 1 when there is one, else 0."""
+    dead = 0
+    for link, flaw in zip(links, flaws(links, timeout), strict=True):
+        if flaw is not None:
+            dead += 1
+            print(f"dead: {link.name}: {link.url} ({flaw})")
+    print(f"{len(links)} addresses asked, {dead} dead")
+    return int(dead > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

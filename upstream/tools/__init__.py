@@ -1,0 +1,1 @@
+"""What the tools of this room (list, check, extract) share."""

@@ -1,0 +1,97 @@
+"""Which recordings to extract features of, in which batches."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from s3prl.utility.errors import UserError
+
+from ..interfaces import SAMPLE_RATE
+
+# The last three are not read by libsndfile: they are here to be reported, not passed over without a word.
+AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".sph", ".aiff", ".aif", ".au", ".caf", ".w64")
+AUDIO += (".m4a", ".aac", ".wma")
+
+
+def find_recordings(source: Path) -> dict[str, Path]:
+    """The recordings by the names of their utterances: relative paths without the suffix.
+
+    Args:
+        source: a folder, searched at any depth; an audio file; or a text file with a path in every line (what
+            follows a tab is ignored), relative to the working folder or to the list.
+
+    Raises:
+        UserError: nothing there, or two recordings whose features would be written to one file.
+    """
+    if source.is_dir():
+        files = {str(path.relative_to(source)): path for path in _walk(source)}
+    elif source.suffix.lower() in AUDIO:
+        files = {source.name: source}
+    elif source.is_file():
+        files = _listed(source)
+    else:
+        raise UserError(f"--input {source} does not exist. Give a folder, a list of paths, or an audio file.")
+    if not files:
+        raise UserError(f"--input {source} has no recording ({', '.join(AUDIO)}).")
+    recordings: dict[str, Path] = {}
+    for name, path in sorted(files.items()):
+        utterance = Path(name).with_suffix("").as_posix()
+        if len(utterance.splitlines()) > 1 or "\t" in utterance:
+            raise UserError(f"The name {name!r} has a tab or a line break, which the index cannot hold.")
+        if utterance in recordings:
+            raise UserError(
+                f"The features of {recordings[utterance]} and {path} would be written to the same file. "
+                "Give a list (--input LIST) with one of them."
+            )
+        recordings[utterance] = path
+    return recordings
+
+
+def _walk(folder: Path) -> list[Path]:
+    return [
+        Path(place, name)
+        for place, _, names in os.walk(folder, followlinks=True)
+        for name in names
+        if Path(name).suffix.lower() in AUDIO and not name.startswith(".")
+    ]
+
+
+def _listed(source: Path) -> dict[str, Path]:
+    """The paths of a list by the names of their features: as listed, absolute ones from where they part."""
+    try:
+        lines = source.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"--input {source} is neither audio nor a text file with paths.") from error
+    paths = [Path(line.split("\t")[0].strip()).expanduser() for line in lines if line.strip()]
+    absolute = [path for path in paths if path.is_absolute()]
+    common = Path(os.path.commonpath([path.parent for path in absolute])) if absolute else Path()
+    files = {}
+    for path in dict.fromkeys(paths):
+        name = os.path.normpath(path.relative_to(common) if path.is_absolute() else path)
+        if name.startswith(".."):
+            raise UserError(f"{source}: {path} leaves the folder. Give its absolute path.")
+        files[name] = source.parent / path if (source.parent / path).exists() else path
+    return files
+
+
+def plan(lengths: dict[str, int], batch_seconds: float) -> list[list[str]]:
+    """Utterances in batches of similar length, the longest first; a batch with padding is at most so long.
+
+    Args:
+        lengths: samples of every utterance at 16 kHz.
+        batch_seconds: limit of longest utterance x utterances; an utterance longer than it is alone.
+    """
+    batches: list[list[str]] = []
+    longest = 0
+    for utterance in sorted(lengths, key=lambda name: (-lengths[name], name)):
+        if not batches or longest * (len(batches[-1]) + 1) > batch_seconds * SAMPLE_RATE:
+            batches.append([])
+            longest = lengths[utterance]
+        batches[-1].append(utterance)
+    return batches
+
+
+def share_of(batches: Sequence[list[str]], shard: tuple[int, int]) -> list[list[str]]:
+    """The batches of shard (number from 1, count); the batches themselves do not depend on it."""
+    number, count = shard
+    return list(batches[number - 1 :: count])
