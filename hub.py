@@ -2,8 +2,10 @@
 
 import functools
 import importlib
+import inspect
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from s3prl.utility.config import nearest
 from s3prl.utility.errors import UserError
@@ -76,6 +78,13 @@ def get(name: str) -> Callable:
         f"There is no upstream '{name}'.{nearest(name, entries)} `{LISTING}` prints all {len(entries)} names."
         f"{broken}"
     )
+
+
+def taken_by(entry: Callable, options: dict[str, Any]) -> dict[str, Any]:
+    """Those of `options`, which only some models have, that an entry takes by name or as any keyword."""
+    parameters = inspect.signature(entry).parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    return {name: value for name, value in options.items() if takes_any or name in parameters}
 
 
 def _advice(error: Exception) -> str:

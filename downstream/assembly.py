@@ -2,14 +2,13 @@
 
 import argparse
 import importlib
-import inspect
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from s3prl import hub
 from s3prl.upstream.interfaces import Featurizer
 from s3prl.utility import distributed
 from s3prl.utility.errors import UserError
@@ -60,7 +59,7 @@ def build_upstream(args: argparse.Namespace) -> nn.Module:
         ckpt=ckpt,
         model_config=args.upstream_model_config,
         refresh=args.upstream_refresh and distributed.is_leader(),
-        **_further_options(args, entry),
+        **hub.taken_by(entry, _further_options(args)),
     )
     if distributed.is_leader():
         distributed.wait()
@@ -71,16 +70,14 @@ def build_upstream(args: argparse.Namespace) -> nn.Module:
     return upstream
 
 
-def _further_options(args: argparse.Namespace, entry: Callable[..., nn.Module]) -> dict[str, Any]:
-    """Options that some models have, for entries that take them or any option."""
+def _further_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What was asked for that only some models have."""
     asked: dict[str, Any] = {}
     if args.upstream_alone:
         asked["alone"] = True
     if args.upstream_feature_selection != "hidden_states":
         asked["feature_selection"] = args.upstream_feature_selection
-    parameters = inspect.signature(entry).parameters
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    return {name: value for name, value in asked.items() if takes_any or name in parameters}
+    return asked
 
 
 def _entry(args: argparse.Namespace) -> Any:
@@ -88,8 +85,6 @@ def _entry(args: argparse.Namespace) -> Any:
         from s3prl.utility.huggingface import upstream_from_repository
 
         return upstream_from_repository(args.upstream, args.upstream_revision, args.upstream_model_name)
-    from s3prl import hub
-
     return hub.get(args.upstream)
 
 

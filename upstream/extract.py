@@ -56,7 +56,9 @@ def run(options: argparse.Namespace, shard: tuple[int, int], device: str) -> int
     measured = measure(Path(), [str(path) for path in recordings.values()], options.n_jobs, "headers")
     lengths = {name: measured.lengths.get(str(path), 0) for name, path in recordings.items()}
     job = Extraction(source, folder, recordings, device, options.n_jobs)
-    job.run(share_of(plan(lengths, options.batch_seconds), shard), lengths)
+    one_by_one = options.alone and getattr(source.upstream, "leaks_padding", True)
+    batches = plan(lengths, 0.0 if one_by_one else options.batch_seconds)
+    job.run(share_of(batches, shard), lengths)
     total = folder.finish(job.bad, recordings)
     print(
         f"{job.written} utterance(s) written, {job.skipped} were there already, {len(job.bad)} failed; "
@@ -85,6 +87,11 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     chosen.add_argument("--weights", type=Path, metavar="CKPT", help="mix layers as this task has learned")
     add("--format", choices=FORMATS, default=FORMATS[0], help=f"of the files (default: {FORMATS[0]})")
     add("--batch_seconds", type=float, default=120, help="of audio in a batch with padding (default: 120)")
+    add(
+        "--alone",
+        action="store_true",
+        help="give every utterance the features it has alone, also from models that look at padding; slower",
+    )
     add("--n_jobs", type=int, default=4, help="threads that read and write files (default: 4)")
     add("--shard", metavar="I/N", help="do only part I (from 1) of N; torchrun sets this itself")
     add("--device", help="cuda, cpu, ... (default: cuda if there is one, else cpu)")
@@ -118,8 +125,8 @@ def source_of(options: argparse.Namespace, device: str) -> Source:
         name = weighting.of("upstream", name)
         ckpt = ckpt or weighting.arguments.get("upstream_ckpt")
         model_config = weighting.of("upstream_model_config", model_config)
-    upstream = build(name, ckpt, model_config, device)
-    settings = {"upstream": name, "model_config": None, "layers": "all"}
+    upstream = build(name, ckpt, model_config, device, options.alone)
+    settings = {"upstream": name, "model_config": None, "layers": "all", "alone": options.alone}
     if model_config is not None and find_path(model_config).is_file():
         settings["model_config"] = sha256(find_path(model_config).read_bytes()).hexdigest()
     models = [upstream]

@@ -295,3 +295,11 @@ def test_mistakes_about_the_input_are_told(extract, wavs, tmp_path, capsys):
 def test_batches_are_of_similar_length_and_limited_with_their_padding():
     lengths = {"a": 16000, "b": 48000, "c": 32000, "d": 15000, "e": 960000}
     assert plan(lengths, batch_seconds=5) == [["e"], ["b"], ["c", "a"], ["d"]]
+
+
+def test_alone_keeps_padding_out_of_models_that_look_at_it(extract, wavs, tmp_path):
+    assert extract("-u", "linear", "--alone") == 0
+    expert = hub.get("linear")()
+    for name, row in index(tmp_path / "out").items():
+        alone = expert([torch.from_numpy(audio.load(wavs / f"{name}.wav"))])["hidden_states"][0]
+        torch.testing.assert_close(read(tmp_path / "out" / row["file"]), alone, rtol=0, atol=1e-6)

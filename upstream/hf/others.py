@@ -62,6 +62,8 @@ class AnyUpstream(UpstreamBase):
     Slow, without gradients to the waves, and the frames of an utterance are counted by rounding.
     """
 
+    leaks_padding = False
+
     def __init__(self, model: transformers.PreTrainedModel, folder: str, **options: Any) -> None:
         """
         Args:

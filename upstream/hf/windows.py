@@ -27,6 +27,7 @@ class WindowedUpstream(UpstreamBase):
     step: int
     rate: int
     shortest: int = 1
+    leaks_padding = False
 
     def __init__(self, model: transformers.PreTrainedModel, **options: Any) -> None:
         """

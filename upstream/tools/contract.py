@@ -94,11 +94,11 @@ def _alone_equals_batched(upstream: nn.Module) -> tuple[bool, str]:
             difference = (one[0, :frames] - many[row, :frames]).abs().max().item()
             largest = max(largest, difference)
             worst = max(worst, difference / max(1.0, one.abs().max().item()))
-    text = f"largest difference {largest:.2g}"
+    text = f"they differ by {largest:.1g}"
     if worst <= TOLERANCE:
         return True, text
     if getattr(upstream, "leaks_padding", False):
-        return True, f"{text}: leaks (published architecture)"
+        return True, f"{text}: leaks as published"
     return False, f"{text}: padding leaks into shorter utterances"
 
 
@@ -117,7 +117,7 @@ def _frames(upstream: nn.Module) -> tuple[bool, str]:
             return False, f"{promised}, but the upstream refuses: {error}"
         if found != count(samples):
             return False, f"{promised}, but {found} frames come out"
-    return True, f"num_frames is exact; {_refusal(upstream, shortest)}"
+    return True, f"exact; {_refusal(upstream, shortest)}"
 
 
 def _rounded_frames(upstream: nn.Module, stride: int) -> tuple[bool, str]:
@@ -140,7 +140,7 @@ def _refusal(upstream: nn.Module, shortest: int) -> str:
     try:
         _found_frames(upstream, shortest - 1)
     except UserError:
-        return f"at least {shortest} samples, less is refused with a message"
+        return f"from {shortest} samples, less is refused"
     except Exception as error:
         return f"at least {shortest} samples, less ends in a {type(error).__name__}"
     return f"at least {shortest} samples, less is not refused"

@@ -15,7 +15,11 @@ from s3prl.utility.paths import find_path
 
 
 def build(
-    name: str, ckpt: str | None = None, model_config: str | None = None, device: str = "cpu"
+    name: str,
+    ckpt: str | None = None,
+    model_config: str | None = None,
+    device: str = "cpu",
+    alone: bool = False,
 ) -> nn.Module:
     """An upstream in evaluation mode on `device`.
 
@@ -24,13 +28,16 @@ def build(
             several entries of its hubconf.py.
         ckpt: as `-k`.
         model_config: as `-g`.
+        alone: ask the model to keep padding out, if it has the option.
 
     Raises:
         UserError: no such upstream, one that cannot be imported, or what its own entry says.
     """
     if ckpt is not None and find_path(ckpt).exists():  # else an address, an id, or what only the entry knows
         ckpt = str(find_path(ckpt))
-    upstream = find_entry(name)(ckpt=ckpt, model_config=model_config, refresh=False)
+    entry = find_entry(name)
+    further = hub.taken_by(entry, {"alone": True} if alone else {})
+    upstream = entry(ckpt=ckpt, model_config=model_config, refresh=False, **further)
     if not isinstance(upstream, nn.Module):
         raise UserError(f"The entry '{name}' returned {type(upstream).__name__}, not a model.")
     return upstream.to(device).eval()
