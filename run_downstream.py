@@ -7,6 +7,7 @@ torchrun --nproc_per_node 4 run_downstream.py -a -m train -u fbank -d asr -n my_
 
 import argparse
 import os
+import signal
 import sys
 import textwrap
 from pathlib import Path
@@ -204,6 +205,10 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nInterrupted. The same command with -a continues from the last checkpoint.", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more
+        print("\nNobody reads the output any more (a closed pipe). Add -a to continue.", file=sys.stderr)
+        return 128 + signal.SIGPIPE
     return 0
 
 

@@ -8,8 +8,7 @@ continued inside an epoch by starting at a later window.
 """
 
 import os
-import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -27,6 +26,7 @@ from torch.utils.data import (
 
 from s3prl.utility.errors import UserError
 from s3prl.utility.randomness import isolated_randomness, mixed_seed, seed_cpu
+from s3prl.utility.workers import WorkerInit
 
 
 class BucketBatchSampler(Sampler[list[int]]):
@@ -237,24 +237,11 @@ def _seeded_loader(loader: DataLoader, seed: int, keys: Sampler[MicroBatch] | li
         collate_fn=_untouched,
         pin_memory=loader.pin_memory,
         timeout=loader.timeout if workers else 0,
-        worker_init_fn=_WorkerInit(loader.worker_init_fn),
+        worker_init_fn=WorkerInit(loader.worker_init_fn),
         multiprocessing_context=loader.multiprocessing_context if workers else None,
         prefetch_factor=loader.prefetch_factor if workers else None,
         generator=torch.Generator().manual_seed(0),  # else every start would draw from the global state
     )
-
-
-class _WorkerInit:
-    """Workers outlive a polite request to end, so that their process can still save a checkpoint."""
-
-    def __init__(self, inner: Callable[[int], None] | None) -> None:
-        self.inner = inner
-
-    def __call__(self, worker: int) -> None:
-        for name in ("SIGTERM", "SIGUSR1"):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-        if self.inner is not None:
-            self.inner(worker)
 
 
 def worker_limit() -> int:

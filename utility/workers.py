@@ -1,0 +1,64 @@
+"""Data loading workers: they survive a polite request to end, and never their process."""
+
+import atexit
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+LOOK = 2.0  # seconds between looks at the parent
+
+
+class WorkerInit:
+    """The `worker_init_fn` of a DataLoader.
+
+    Workers outlive SIGTERM and SIGUSR1, which a cluster sends to all processes of a job, so that theirs can
+    still save a checkpoint. They end at once when their process is gone: PyTorch's own workers notice that
+    too, but then wait for somebody to read the batches they have made.
+    """
+
+    def __init__(self, inner: Callable[[int], None] | None = None) -> None:
+        """
+        Args:
+            inner: the task's own `worker_init_fn`.
+        """
+        self.inner = inner
+        _end_workers_at_exit()
+
+    def __call__(self, worker: int) -> None:
+        """Prepare worker number `worker`, inside its process."""
+        for name in ("SIGTERM", "SIGUSR1"):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+        if self.inner is not None:
+            self.inner(worker)
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(LOOK)
+    os._exit(1)
+
+
+def _kill_workers() -> None:
+    """Before Python asks them to end by SIGTERM, which they ignore, and waits."""
+    workers = [process for process in multiprocessing.active_children() if process.daemon]
+    if workers:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler would call it an error
+    for worker in workers:
+        worker.kill()
+
+
+_registered = False
+
+
+def _end_workers_at_exit() -> None:
+    """Once per process, and after multiprocessing's own handler, so that ours runs before it."""
+    global _registered
+    if not _registered:
+        import multiprocessing.util  # noqa: F401 (registers its handler)
+
+        atexit.register(_kill_workers)
+        _registered = True
