@@ -1,5 +1,6 @@
 """What the public S3PRL returned for small checkpoints with random weights, to compare ours with."""
 
+import copy
 import io
 import json
 from dataclasses import dataclass
@@ -100,12 +101,22 @@ def check_contract(expert: nn.Module, wavs: list[Tensor]) -> None:
     weights = list(expert.parameters())
     if not weights:
         return
+    before = copy.deepcopy(expert.state_dict())
     expert.train()
-    states = expert(wavs)["hidden_states"]
-    assert len(states) == len(first)
-    torch.stack([state.square().mean() for state in states]).sum().backward()
-    gradients = [weight.grad for weight in weights if weight.grad is not None]
-    assert gradients and all(gradient.isfinite().all() for gradient in gradients)
-    assert any(gradient.abs().max() > 0 for gradient in gradients)
+    optimizer = torch.optim.SGD(weights, lr=1e-3)
+    losses = []
+    for _ in range(3):
+        torch.manual_seed(0)  # the same dropout each time, so that only the weights move the loss
+        states = expert(wavs)["hidden_states"]
+        assert len(states) == len(first)
+        loss = torch.stack([(state - 0.5).square().mean() for state in states]).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        assert gradients and all(gradient.isfinite().all() for gradient in gradients)
+        optimizer.step()
+        losses.append(loss.item())
+    assert len(set(losses)) == 3, "fine-tuning does not move the loss"
+    expert.load_state_dict(before)
     expert.zero_grad()
     expert.eval()

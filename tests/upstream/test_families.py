@@ -45,8 +45,8 @@ LEAKING = [
     if name not in ("apc", "vq_apc", "byol_a", "decoar", "decoar2", "wav2vec2_large")
 ]
 NO_DOWNLOAD = [
-    "baseline", "customized_upstream", "example", "fbank", "fbank_no_cmvn", "linear", "log_stft", "mel",
-    "mfcc", "spectrogram", "stft_mag",
+    "baseline", "customized_upstream", "example", "fbank", "fbank_no_cmvn", "linear", "log_stft",
+    "m2d_calcnorm", "mel", "mfcc", "spectrogram", "stft_mag",
 ]  # fmt: skip
 
 
