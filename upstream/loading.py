@@ -17,6 +17,7 @@ WEIGHT_NORM = {
     ".weight_g": ".parametrizations.weight.original0",
     ".weight_v": ".parametrizations.weight.original1",
 }
+UNREADABLE = "Models are never read so: save its weights and settings anew, as tensors and plain values."
 NAMED = 5  # names that an error lists before it counts the rest
 
 
@@ -47,7 +48,7 @@ def read(ckpt: str | None, name: str, *sections: str, stand_ins: Iterable[str] =
         UserError: no path, no such file, or not a checkpoint of this model.
     """
     path = find_path(need_checkpoint(ckpt, name))
-    state = checkpoint.load(path, stand_ins=stand_ins)
+    state = checkpoint.load(path, stand_ins=stand_ins, advice=UNREADABLE)
     for section in sections:
         found: Any = state
         for key in section.split("."):

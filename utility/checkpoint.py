@@ -70,13 +70,19 @@ def save(state: dict[str, Any], folder: Path, names: Iterable[str]) -> list[Path
     return paths
 
 
-def load(path: str | Path, trust: bool = False, stand_ins: Iterable[str] = ()) -> dict[str, Any]:
+def load(
+    path: str | Path,
+    trust: bool = False,
+    stand_ins: Iterable[str] = (),
+    advice: str = "If you trust its source, add --trust_checkpoint.",
+) -> dict[str, Any]:
     """Read a checkpoint on the CPU, allowing tensors, plain values and argparse.Namespace only.
 
     Args:
         trust: also run the code of a full pickle (`--trust_checkpoint`).
         stand_ins: full names of further classes (such as `fairseq.data.dictionary.Dictionary`) that the file
             may mention; their objects become empty shells with the same attributes, and no code is run.
+        advice: what to do about a file that holds other objects.
 
     Raises:
         DamagedCheckpoint: the file is cut short or its bytes changed.
@@ -93,7 +99,7 @@ def load(path: str | Path, trust: bool = False, stand_ins: Iterable[str] = ()) -
         if "Unsupported global" in str(error) or "Unsupported class" in str(error):
             raise UserError(
                 f"{path} holds Python objects that only full unpickling can read, which can run any code. "
-                "If you trust its source, add --trust_checkpoint."
+                f"{advice}"
             ) from error
         raise DamagedCheckpoint(f"{path} is damaged: {_first_line(error)}") from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:

@@ -14,6 +14,7 @@ from s3prl.utility import checkpoint as checkpoints
 from s3prl.utility.errors import UserError
 from s3prl.utility.paths import find_path
 
+from ..loading import UNREADABLE
 from .features import MELS
 from .model import HEAD_SIZE, M2D, Sizes
 
@@ -93,7 +94,7 @@ def _weights(file: Path, member: str | None) -> dict[str, Tensor]:
     """All weights of a file (or of a `member` of an archive), named as in the M2D repository."""
     with ExitStack() as stack:
         if member is None:
-            state = checkpoints.load(file)
+            state = checkpoints.load(file, advice=UNREADABLE)
         else:
             folder = stack.enter_context(TemporaryDirectory())
             archive = stack.enter_context(zipfile.ZipFile(file))
