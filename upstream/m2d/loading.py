@@ -98,7 +98,7 @@ def _weights(file: Path, member: str | None) -> dict[str, Tensor]:
         else:
             folder = stack.enter_context(TemporaryDirectory())
             archive = stack.enter_context(zipfile.ZipFile(file))
-            state = checkpoints.load(archive.extract(member, folder))
+            state = checkpoints.load(archive.extract(member, folder), advice=UNREADABLE)
     weights = state.get("model", state)
     if not any(name.startswith(FINE_TUNED) for name in weights):
         return weights
