@@ -125,6 +125,7 @@ def source_of(options: argparse.Namespace, device: str) -> Source:
         name = weighting.of("upstream", name)
         ckpt = ckpt or weighting.arguments.get("upstream_ckpt")
         model_config = weighting.of("upstream_model_config", model_config)
+        options.alone = options.alone or bool(weighting.arguments.get("upstream_alone"))
     upstream = build(name, ckpt, model_config, device, options.alone)
     settings = {"upstream": name, "model_config": None, "layers": "all", "alone": options.alone}
     if model_config is not None and find_path(model_config).is_file():
