@@ -37,7 +37,15 @@ def bands(banks: Tensor) -> list[Band]:
 
 def apply_bands(power: Tensor, parts: list[Band]) -> Tensor:
     """Filter bank energies: [..., bins] -> [..., filters]."""
-    return torch.cat([power[..., band.first : band.last] @ band.weights for band in parts], -1)
+    if power.dim() > 2 or (torch.is_grad_enabled() and power.requires_grad):
+        return torch.cat([power[..., band.first : band.last] @ band.weights for band in parts], -1)
+    energies = power.new_empty(len(power), sum(band.weights.size(1) for band in parts))
+    done = 0
+    for band in parts:  # written in place: joining the bands costs as much as the products
+        filters = band.weights.size(1)
+        torch.mm(power[:, band.first : band.last], band.weights, out=energies[:, done : done + filters])
+        done += filters
+    return energies
 
 
 def kaldi_mel(frequency: Tensor) -> Tensor:
