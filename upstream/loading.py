@@ -13,10 +13,6 @@ from s3prl.utility.paths import find_path
 Settings = TypeVar("Settings")
 TRUTHS = {"true": True, "false": False}
 CONVERTED = (int, float, str, tuple)  # other types are taken as they are
-WEIGHT_NORM = {
-    ".weight_g": ".parametrizations.weight.original0",
-    ".weight_v": ".parametrizations.weight.original1",
-}
 UNREADABLE = "Models are never read so: save its weights and settings anew, as tensors and plain values."
 NAMED = 5  # names that an error lists before it counts the rest
 
@@ -125,7 +121,6 @@ def load_weights(
         UserError: names the weights that are missing, unknown, or of another shape.
     """
     own = model.state_dict()
-    weights = {_current(name) if _current(name) in own else name: value for name, value in weights.items()}
     faults = {
         "lacks": [name for name in own if name not in weights],
         "has unknown": [name for name in weights if name not in own and not ignore_unknown],
@@ -142,14 +137,6 @@ def load_weights(
             f"{'; '.join(told)}. The file belongs to another model, or was changed."
         )
     model.load_state_dict({name: weights[name] for name in own}, assign=assign)
-
-
-def _current(name: str) -> str:
-    """Today's name of a weight: weight norm called its two parts `weight_g` and `weight_v` earlier."""
-    for old, new in WEIGHT_NORM.items():
-        if name.endswith(old):
-            return name.removesuffix(old) + new
-    return name
 
 
 def shape_of(weights: Mapping[str, Tensor], name: str, path: str) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from s3prl.utility.errors import UserError
 
+from ..encoder import EncoderConfig
 from ..wav2vec.conv_layers import parse_conv_layers
 
 # Settings with which the network would be another one than the published.
@@ -18,22 +19,13 @@ REQUIRED = {
 
 
 @dataclass(frozen=True)
-class DistillerConfig:
+class DistillerConfig(EncoderConfig):
     """The block `distiller` of a configuration, with the values of the published model."""
 
     extractor_conv_feature_layers: str = "[(512,10,5)] + [(512,3,2)] * 4 + [(512,2,2)] * 2"
     extractor_dropout: float = 0.0
     feature_grad_mult: float = 0.1  # scales the gradient that reaches the convolutions; 0 freezes them
     encoder_layers: int = 2
-    encoder_embed_dim: int = 768
-    encoder_ffn_embed_dim: int = 3072
-    encoder_attention_heads: int = 12
-    encoder_layerdrop: float = 0.0
-    conv_pos: int = 128  # kernel of the positional convolution, in frames
-    conv_pos_groups: int = 16
-    dropout: float = 0.1
-    attention_dropout: float = 0.1
-    activation_dropout: float = 0.1
     n_tasks: int = 3  # prediction heads
     final_dim: int = 768  # of a prediction
     out_layer_inter_dim: int = -1  # -1: encoder_embed_dim

@@ -10,10 +10,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..encoder import Encoder
 from ..features.frames import valid_mask
 from ..wav2vec.conv_layers import frames_after
 from .config import DistillerConfig
-from .layers import ConvFeatureExtractor, Encoder, PredictionHeads
+from .layers import ConvFeatureExtractor, PredictionHeads
 
 
 class Distilled(NamedTuple):
@@ -59,7 +60,7 @@ class DistillerModel(nn.Module):
         padded = min(frames) < features.size(1)
         if padded:
             features = features.masked_fill(~valid, 0.0)
-        layers = self.encoder(features, valid[:, None, None, :, 0] if padded else None)
+        _, *layers = self.encoder(features, valid[:, None, None, :, 0] if padded else None)
         predictions = list(self.output_layer(layers[-1])) if predict else []
         return Distilled(features, layers, predictions, valid[..., 0])
 
