@@ -13,6 +13,7 @@ import textwrap
 from pathlib import Path
 
 from s3prl.downstream import experiment
+from s3prl.utility.device import choose_device
 from s3prl.utility.errors import UserError
 
 EXAMPLES = """\
@@ -122,21 +123,6 @@ def _add_machine_options(group: argparse._ArgumentGroup) -> None:
     add("--verbose", action="store_true", help="print every training log, also without a terminal")
 
 
-def choose_device(wanted: str | None) -> str:
-    """The device to use, after checking that it exists; raises a UserError when it does not."""
-    import torch
-
-    if wanted is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(wanted).type
-    except RuntimeError as error:
-        raise UserError(f"--device {wanted}: {str(error).splitlines()[0]}") from error
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"--device {wanted}: PyTorch sees no CUDA GPU here. Use --device cpu.")
-    return wanted
-
-
 def run(args: argparse.Namespace) -> None:
     """Build the experiment that the arguments describe and do what `--mode` says."""
     from s3prl.utility import distributed
@@ -163,8 +149,8 @@ def _run_in_folder(plan: experiment.Experiment) -> None:
 
     from s3prl.downstream.runner import Runner
     from s3prl.utility import distributed
-    from s3prl.utility.checkpoint import remove_partial_files
     from s3prl.utility.expdir import ExpdirLock
+    from s3prl.utility.files import remove_partial_files
     from s3prl.utility.randomness import seed_everything
 
     args = plan.args

@@ -14,6 +14,7 @@ import yaml
 
 from s3prl.utility.config import load_yaml, nearest
 from s3prl.utility.errors import UserError
+from s3prl.utility.expdir import free_name, states_in
 from s3prl.utility.override import apply_override
 from s3prl.utility.paths import ROOT, add_launch_folder, find_path
 
@@ -89,8 +90,6 @@ def build(args: argparse.Namespace) -> Experiment:
 
 
 def _states_folder(args: argparse.Namespace) -> str | None:
-    from s3prl.utility.checkpoint import states_in
-
     if args.expdir is None:
         raise UserError("-a needs to know the experiment: add -n NAME or -p FOLDER.")
     return args.expdir if states_in(Path(args.expdir)) else None
@@ -129,7 +128,7 @@ def _load_or_point_to_earlier(path: Path, args: argparse.Namespace) -> dict:
     try:
         return checkpoints.load(path, args.trust_checkpoint)
     except checkpoints.DamagedCheckpoint as error:
-        others = [str(other) for other in checkpoints.states_in(path.parent) if other != path]
+        others = [str(other) for other in states_in(path.parent) if other != path]
         hint = f" Use the one before it: -e {others[0]}" if others else ""
         raise checkpoints.DamagedCheckpoint(f"{error}.{hint}") from error
 
@@ -154,8 +153,6 @@ def _from_command_line(args: argparse.Namespace) -> tuple[argparse.Namespace, di
 
 def write_records(experiment: Experiment) -> None:
     """Keep the command, arguments and effective config of this launch in the experiment folder."""
-    from s3prl.utility.expdir import free_name
-
     args, expdir = experiment.args, Path(experiment.args.expdir)
     arguments = dict(sorted(vars(args).items()))
     arguments["command"] = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])

@@ -15,16 +15,18 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from s3prl.upstream.grouping import in_equal_lengths
+from s3prl.upstream.interfaces import SAMPLE_RATE
 from s3prl.utility import checkpoint as checkpoints
 from s3prl.utility import distributed, report
 from s3prl.utility.config import expand_variables
+from s3prl.utility.device import is_out_of_memory
 from s3prl.utility.errors import UserError
 from s3prl.utility.randomness import isolated_randomness
 from s3prl.utility.sampling import Share, check_train_loader, evaluation_stream, training_stream
 
 from .assembly import build_models, import_expert
 from .settings import RunnerSettings
-from .training import Training, is_out_of_memory
+from .training import Training
 
 
 class Runner:
@@ -168,7 +170,7 @@ class Runner:
                 self.downstream(split, self.features(wavs), *others, records=records, batch_id=batch_id)
             except RuntimeError as error:
                 if is_out_of_memory(error):
-                    seconds = max(len(wav) for wav in wavs) / 16000
+                    seconds = max(len(wav) for wav in wavs) / SAMPLE_RATE
                     raise UserError(
                         f"Out of memory while evaluating {split}, at a batch of {len(wavs)} utterances of "
                         f"up to {seconds:.0f} s. Lower the evaluation batch size (config.downstream_expert)."

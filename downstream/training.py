@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from s3prl.upstream.interfaces import SAMPLE_RATE
 from s3prl.utility import checkpoint as checkpoints
 from s3prl.utility import distributed, report
+from s3prl.utility.device import is_out_of_memory
 from s3prl.utility.errors import UserError
 from s3prl.utility.expdir import journal_sizes, rewind_journals, set_aside
 from s3prl.utility.optimizers import get_optimizer
@@ -34,16 +36,6 @@ if TYPE_CHECKING:
 
 MOST_FAILURES = 100  # updates in a row that may run out of memory
 TERMINATED = 128 + signal.SIGTERM
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error means that a device (or the machine) has no memory left."""
-    text = str(error).lower()
-    return (
-        isinstance(error, torch.OutOfMemoryError)
-        or "out of memory" in text
-        or "can't allocate memory" in text
-    )
 
 
 class Training:
@@ -147,7 +139,7 @@ class Training:
                 except RuntimeError as error:
                     if not is_out_of_memory(error):
                         raise
-                    failed = f"{len(wavs)} utterances of up to {max(map(len, wavs)) / 16000:.1f} s"
+                    failed = f"{len(wavs)} utterances of up to {max(map(len, wavs)) / SAMPLE_RATE:.1f} s"
             if key.last:
                 break
         self._advance_position(key)

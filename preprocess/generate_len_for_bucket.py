@@ -9,9 +9,9 @@ label (empty); the longest first. Only headers are read.
 
 import argparse
 import csv
+import io
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -25,6 +25,7 @@ if __name__ == "__main__":
 from tqdm import tqdm
 
 from s3prl.utility.errors import UserError, command
+from s3prl.utility.files import write_atomically
 from s3prl.utility.locks import exclusive
 
 _COLUMNS = ["", "file_path", "length", "label"]
@@ -162,26 +163,12 @@ def read_table(path: Path) -> dict[str, int]:
 
 def write_table(path: Path, lengths: dict[str, int]) -> None:
     """Write a table, at once or not at all."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    writer.writerows([index, name, samples, ""] for index, (name, samples) in enumerate(lengths.items()))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", newline="", dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as file:
-        temporary = Path(file.name)
-        try:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(_COLUMNS)
-            writer.writerows(
-                [index, name, samples, ""] for index, (name, samples) in enumerate(lengths.items())
-            )
-            file.flush()
-            os.fsync(file.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o666 & ~umask)  # a temporary file is its owner's alone
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+    write_atomically(path, lambda file: file.write(text.getvalue().encode("utf-8")))
 
 
 def _trusted_rows(table: Path, root: Path, files: Sequence[str]) -> tuple[dict[str, int], int]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import torch
 
-from s3prl.run_downstream import choose_device
+from s3prl.utility.device import choose_device
 from s3prl.utility.errors import UserError, command
 
 from .tools import cost

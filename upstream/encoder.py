@@ -1,4 +1,4 @@
-"""The transformer encoder of wav2vec 2.0 (Baevski et al., NeurIPS 2020), as DistilHuBERT and DeCoAR 2.0 have it.
+"""The transformer encoder of wav2vec 2.0 (Baevski et al., NeurIPS 2020), that of DistilHuBERT and DeCoAR 2.0.
 
 The names of the parameters are those of fairseq.
 """

@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 
 from s3prl.preprocess.generate_len_for_bucket import measure
-from s3prl.run_downstream import choose_device
 from s3prl.utility import distributed
+from s3prl.utility.device import choose_device
 from s3prl.utility.errors import UserError, command
 from s3prl.utility.paths import find_path
 

@@ -3,7 +3,6 @@
 import argparse
 import os
 import pickle
-import re
 import shutil
 import zipfile
 from collections.abc import Iterable
@@ -13,45 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from s3prl.utility.errors import UserError
-
-STATES = re.compile(r"^states-(?:.*-)?(\d+)\.ckpt$")
-PARTIAL = ".partial"
+from s3prl.utility.errors import UserError, first_line
+from s3prl.utility.expdir import states_in
+from s3prl.utility.files import partial_of, sync_folder, write_atomically
 
 
 class DamagedCheckpoint(UserError):
     """A checkpoint file that cannot be read to its end."""
-
-
-def write_atomically(path: Path, write: Any) -> None:
-    """Call `write(file)` on a temporary file beside `path`, flush it to disk, then rename it to `path`."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
-    with temporary.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder survive a power cut, where the system can."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:  # Windows and some network file systems cannot open folders
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        pass
-    finally:
-        os.close(descriptor)
-
-
-def remove_partial_files(folder: Path) -> None:
-    """Remove what a killed process left half written. Call it only as the folder's one writer."""
-    for leftover in folder.glob(f".*{PARTIAL}"):
-        leftover.unlink(missing_ok=True)
 
 
 def save(state: dict[str, Any], folder: Path, names: Iterable[str]) -> list[Path]:
@@ -59,7 +26,7 @@ def save(state: dict[str, Any], folder: Path, names: Iterable[str]) -> list[Path
     paths = [folder / name for name in dict.fromkeys(names)]
     write_atomically(paths[0], lambda file: torch.save(state, file))
     for path in paths[1:]:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+        temporary = partial_of(path)
         temporary.unlink(missing_ok=True)
         try:
             os.link(paths[0], temporary)
@@ -101,9 +68,9 @@ def load(
                 f"{path} holds Python objects that only full unpickling can read, which can run any code. "
                 f"{advice}"
             ) from error
-        raise DamagedCheckpoint(f"{path} is damaged: {_first_line(error)}") from error
+        raise DamagedCheckpoint(f"{path} is damaged: {first_line(error)}") from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise DamagedCheckpoint(f"{path} is damaged: {_first_line(error)}") from error
+        raise DamagedCheckpoint(f"{path} is damaged: {first_line(error)}") from error
     if not isinstance(state, dict):
         raise UserError(f"{path} holds a {type(state).__name__}, not the dict of a checkpoint.")
     return state
@@ -113,10 +80,6 @@ def _stand_in(name: str) -> tuple[type, str]:
     """An empty class, and the full name under which a pickle asks for it."""
     module, _, short = name.rpartition(".")
     return type(short, (), {"__module__": module}), name
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _check_archive(path: Path) -> None:
@@ -130,20 +93,9 @@ def _check_archive(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
     except (zipfile.BadZipFile, OSError, EOFError) as error:
-        raise DamagedCheckpoint(f"{path} is damaged: {_first_line(error)}") from error
+        raise DamagedCheckpoint(f"{path} is damaged: {first_line(error)}") from error
     if broken:
         raise DamagedCheckpoint(f"{path} is damaged: the sum of {broken} is wrong")
-
-
-def numbered_states(folder: Path) -> list[tuple[int, Path]]:
-    """The `states-<step>.ckpt` files of a folder with their steps, the latest first."""
-    found = [(int(match[1]), path) for path in folder.glob("*.ckpt") if (match := STATES.match(path.name))]
-    return sorted(found, reverse=True)
-
-
-def states_in(folder: Path) -> list[Path]:
-    """The `states-<step>.ckpt` files of a folder, the latest first."""
-    return [path for _, path in numbered_states(folder)]
 
 
 def load_latest(folder: Path, trust: bool = False) -> tuple[Path, dict[str, Any]]:

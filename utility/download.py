@@ -28,6 +28,11 @@ def hub_dir() -> Path:
     """The folder of torch.hub: that of `set_dir`, or $TORCH_HOME/hub, or ~/.cache/torch/hub."""
     if "torch.hub" in sys.modules:
         return Path(sys.modules["torch.hub"].get_dir())
+    return usual_hub_dir()
+
+
+def usual_hub_dir() -> Path:
+    """The folder of torch.hub where nobody has chosen another one for this process."""
     cache = os.getenv("XDG_CACHE_HOME", "~/.cache")
     return Path(os.getenv("TORCH_HOME", f"{cache}/torch")).expanduser() / "hub"
 
@@ -37,6 +42,12 @@ def set_dir(folder: str | os.PathLike) -> None:
     import torch.hub
 
     torch.hub.set_dir(Path(folder).expanduser())
+
+
+def forbidden_by() -> str | None:
+    """The environment variable that forbids fetching, if one does."""
+    set_ones = (name for name in OFFLINE if os.getenv(name, "").lower() in ("1", "true", "yes", "on"))
+    return next(set_ones, None)
 
 
 def cache_path(name: str) -> Path:
@@ -148,15 +159,14 @@ def _ensured(path: Path, wanted: _Wanted, refresh: bool) -> Path:
     flaw = wanted.flaw(path) if before else "it is not there"
     if flaw is None and not refresh:
         return path
-    for variable in OFFLINE:
-        if os.getenv(variable, "").lower() in ("1", "true", "yes", "on"):
-            if flaw is None:
-                return path
-            raise DownloadError(
-                f"{wanted.name} is not on this machine and {variable} forbids fetching it. "
-                f"On a machine with a network, download it from {' or '.join(wanted.urls)}, "
-                f"and put it here as the file {path.absolute()} ({flaw} now)."
-            )
+    if (variable := forbidden_by()) is not None:
+        if flaw is None:
+            return path
+        raise DownloadError(
+            f"{wanted.name} is not on this machine and {variable} forbids fetching it. "
+            f"On a machine with a network, download it from {' or '.join(wanted.urls)}, "
+            f"and put it here as the file {path.absolute()} ({flaw} now)."
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with exclusive(Path(f"{path}.lock"), f"downloads {path}") as ending:

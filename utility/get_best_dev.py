@@ -14,12 +14,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-if (
-    not __package__
-):  # started as a script: what Python put first is this folder, and the import name is above it
+if not __package__:  # a script: what Python put first is this folder, and the import name is above it
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from s3prl.utility.errors import UserError, command
+from s3prl.utility.expdir import states_in
 
 # `dev at step 200: 0.95`, and `New best on dev at step 200: 0.95` behind it
 SENTENCE = re.compile(r"(?P<best>new best on )?(?P<split>\S+) at step (?P<step>\d+): (?P<score>\S+)$", re.I)
@@ -30,7 +29,6 @@ FIELDS = re.compile(
 )
 LOWER_IS_BETTER = {"loss", "wer", "cer", "per", "uer", "eer", "der", "mindcf"}
 HEADLINES = ("acc", "wer", "per", "slot_type_f1", "eer", "der")  # before other metrics of one line, loss last
-STATES = re.compile(r"states-(\d+)\.ckpt$")
 
 
 @dataclass
@@ -91,8 +89,7 @@ def best_step(log: Log, split: str, lower_is_better: bool | None = None) -> int:
 
 def last_checkpoint(folder: Path) -> Path | None:
     """The `states-<step>.ckpt` of `folder` with the largest step."""
-    states = [path for path in folder.glob("states-*.ckpt") if STATES.match(path.name)]
-    return max(states, key=lambda path: int(STATES.match(path.name)[1]), default=None)
+    return next(iter(states_in(folder)), None)
 
 
 def report(log: Log, ranked: str, targets: list[str], lower_is_better: bool | None = None) -> str:

@@ -11,9 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-if (
-    not __package__
-):  # started as a script: what Python put first is this folder, and the import name is above it
+if not __package__:  # a script: what Python put first is this folder, and the import name is above it
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from s3prl.utility.errors import command

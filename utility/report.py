@@ -5,6 +5,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from s3prl.utility.files import write_atomically
+
 JSONL = "metrics.jsonl"
 
 
@@ -85,7 +87,5 @@ def format_metrics(metrics: dict[str, float]) -> str:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file atomically."""
-    from s3prl.utility.checkpoint import write_atomically
-
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     write_atomically(path, lambda file: file.write(text.encode("utf-8")))

@@ -26,7 +26,7 @@ from torch.utils.data import (
 
 from s3prl.utility.errors import UserError
 from s3prl.utility.randomness import isolated_randomness, mixed_seed, seed_cpu
-from s3prl.utility.workers import WorkerInit
+from s3prl.utility.workers import WorkerInit, cpu_count
 
 
 class BucketBatchSampler(Sampler[list[int]]):
@@ -246,8 +246,7 @@ def _seeded_loader(loader: DataLoader, seed: int, keys: Sampler[MicroBatch] | li
 
 def worker_limit() -> int:
     """Loading workers beyond the processor's cores would only take memory: cores for each process."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return max(1, cpu_count() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def _iterable_stream(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from s3prl.utility.checkpoint import write_atomically
+from s3prl.utility.files import write_atomically
 
 
 def write_ark(path: Path, texts: Mapping[str, str]) -> None:

@@ -13,12 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from s3prl.utility.audio import AudioError, load
+from s3prl.utility.audio import SAMPLE_RATE, AudioError, load
 from s3prl.utility.config import nearest
 from s3prl.utility.errors import UserError
 
 CHOICES = ("error", "skip")
-SAMPLE_RATE = 16000  # Hz
 FILE_NAME = "bad_audio.tsv"
 
 

@@ -14,6 +14,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from s3prl.utility.errors import UserError
 
+from ..model import valid_frames
+
 SAMPLE_STYLES = ("drop", "concat")
 
 
@@ -143,7 +145,7 @@ class Wav2Letter(nn.Module):
         for layer in self.acoustic_model:
             if isinstance(layer, nn.Conv1d):
                 # Without this, biases would leak in from the padding.
-                valid = torch.arange(hidden.size(-1)) < torch.tensor(lengths)[:, None]
+                valid = valid_frames(lengths, hidden.size(-1), hidden.device)
                 hidden = hidden * valid[:, None].to(hidden)
                 kernel, stride, pad = layer.kernel_size[0], layer.stride[0], layer.padding[0]
                 lengths = [max((length + 2 * pad - kernel) // stride + 1, 1) for length in lengths]

@@ -1,11 +1,9 @@
 """Building a mini corpus once: all or nothing, the same files whatever the number of processes."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +12,7 @@ from tqdm import tqdm
 
 from s3prl.utility.errors import UserError
 from s3prl.utility.locks import exclusive
+from s3prl.utility.workers import cpu_count
 
 MANIFEST = "mini.json"
 
@@ -127,10 +126,3 @@ def each(work: Callable[[Job], Result], jobs: Iterable[Job], n_jobs: int, title:
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-
-
-def cpu_count() -> int:
-    """CPUs that this process may use."""
-    with suppress(AttributeError):  # not on every system
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -14,6 +14,7 @@ from conftest import ROOT, same
 
 from s3prl.utility import checkpoint as checkpoints
 from s3prl.utility.errors import UserError
+from s3prl.utility.files import remove_partial_files
 
 STATE = {"Downstream": {"weight": torch.arange(5000.0)}, "Step": 3, "Args": {"seed": 1}}
 
@@ -116,5 +117,5 @@ def test_a_writer_killed_at_any_moment_leaves_whole_files_only(tmp_path):
         for path in tmp_path.glob("*.ckpt"):
             state = checkpoints.load(path)
             assert torch.all(state["x"] == state["Step"])
-        checkpoints.remove_partial_files(tmp_path)
+        remove_partial_files(tmp_path)
         assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]

@@ -1,15 +1,14 @@
 """From the name of a repository on the Hugging Face hub, or a folder, to an upstream."""
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from s3prl.utility.download import OFFLINE, DownloadError, hub_dir
-from s3prl.utility.errors import UserError
+from s3prl.utility.download import DownloadError, forbidden_by, hub_dir, usual_hub_dir
+from s3prl.utility.errors import UserError, first_line
 from s3prl.utility.paths import find_path
 
 from ..interfaces import SAMPLE_RATE, UpstreamBase
@@ -84,7 +83,7 @@ def _model(folder: Path, repository: str) -> Any:
                 folder, config=config, dtype=torch.float32, output_loading_info=True, **known
             )
     except Exception as error:  # the library raises whatever it meets
-        raise UserError(f"{repository} cannot be loaded as an audio model: {_first_line(error)}") from error
+        raise UserError(f"{repository} cannot be loaded as an audio model: {first_line(error)}") from error
     missing = sorted(name for name in report["missing_keys"] if not name.endswith(UNUSED))
     if missing:
         raise UserError(
@@ -130,7 +129,7 @@ def _downloaded(repository: str, refresh: bool) -> Path:
     """The snapshot of a repository, from the cache or the network; the safer format where it has both."""
     from huggingface_hub import snapshot_download
 
-    offline = any(os.getenv(name, "").lower() in ("1", "true", "yes", "on") for name in OFFLINE)
+    offline = forbidden_by() is not None
     ways = {"cache_dir": _cache_dir(), "force_download": refresh and not offline, "local_files_only": offline}
     try:
         folder = Path(snapshot_download(repository, allow_patterns=[*SETTINGS, *SAFE], **ways))
@@ -138,7 +137,7 @@ def _downloaded(repository: str, refresh: bool) -> Path:
             folder = Path(snapshot_download(repository, allow_patterns=[*SETTINGS, *TORCH], **ways))
     except Exception as error:  # the library's own errors are many, and have no common base across versions
         raise DownloadError(
-            f"The repository {repository} could not be had from the Hugging Face hub: {_first_line(error)}\n"
+            f"The repository {repository} could not be had from the Hugging Face hub: {first_line(error)}\n"
             "Check its name and the network (a private one needs `hf auth login`). Or download it elsewhere, "
             f"`hf download {repository} --local-dir FOLDER`, and pass the folder: -u hf -k FOLDER"
         ) from error
@@ -152,10 +151,5 @@ def _downloaded(repository: str, refresh: bool) -> Path:
 
 def _cache_dir() -> Path | None:
     """Inside the folder of --cache_dir; without that option None, the cache of the hub's own library."""
-    home = Path(os.getenv("TORCH_HOME", f"{os.getenv('XDG_CACHE_HOME', '~/.cache')}/torch"))
     chosen = hub_dir()
-    return None if chosen == home.expanduser() / "hub" else chosen / "huggingface"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return None if chosen == usual_hub_dir() else chosen / "huggingface"

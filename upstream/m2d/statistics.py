@@ -6,9 +6,9 @@ import torch
 import yaml
 from torch import Tensor
 
-from s3prl.utility.checkpoint import write_atomically
 from s3prl.utility.config import check_fields, load_yaml
 from s3prl.utility.errors import UserError
+from s3prl.utility.files import write_atomically
 from s3prl.utility.paths import find_path
 
 from .loading import Statistics

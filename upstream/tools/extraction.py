@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from s3prl.downstream.training import is_out_of_memory
 from s3prl.utility.audio import AudioError, load
+from s3prl.utility.device import is_out_of_memory
 from s3prl.utility.errors import UserError
 
 from ..interfaces import SAMPLE_RATE

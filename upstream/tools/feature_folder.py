@@ -8,8 +8,8 @@ from typing import IO, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from s3prl.utility.checkpoint import PARTIAL, write_atomically
 from s3prl.utility.errors import UserError
+from s3prl.utility.files import PARTIAL, write_atomically
 from s3prl.utility.locks import exclusive
 from s3prl.utility.report import write_json
 

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from s3prl.utility.fetch import TRANSIENT
+
 from ..checkpoints import Checkpoint
 
 AT_ONCE = 16  # requests
 ATTEMPTS = 2  # a busy server is asked once more
-BUSY = (408, 425, 429, 500, 502, 503, 504)
 NO_HEAD = (403, 405, 501)  # what servers answer that only know GET
 
 
@@ -61,7 +62,7 @@ def _flaw(link: Link, timeout: float) -> str | None:
             flaw = f"HTTP {error.code} {error.reason}"
             if error.code in NO_HEAD:
                 method = "GET"
-            elif error.code not in BUSY:
+            elif error.code not in TRANSIENT:
                 return flaw
         except urllib.error.URLError as error:
             flaw = str(error.reason)
