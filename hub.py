@@ -9,6 +9,7 @@ from typing import Any
 
 from s3prl.utility.config import nearest
 from s3prl.utility.errors import UserError
+from s3prl.utility.paths import find_path
 
 UPSTREAM_FOLDER = Path(__file__).resolve().parent / "upstream"
 WITH_CHECKPOINT = ("_local", "_url", "_gdriveid", "_custom")
@@ -80,7 +81,30 @@ def get(name: str) -> Callable:
     )
 
 
-def taken_by(entry: Callable, options: dict[str, Any]) -> dict[str, Any]:
+def build(name: str, entry: Callable, ckpt: str | None, further: dict[str, Any], **options: Any) -> Any:
+    """The model of an entry.
+
+    Args:
+        name: of the entry, for errors.
+        ckpt: an existing path is found from the folders that `find_path` knows; else it is an address, an id,
+            or what only the entry understands.
+        further: options that only some models have; passed on if the entry takes them.
+        options: what every entry takes.
+
+    Raises:
+        UserError: the entry returned no model; or whatever it raises itself.
+    """
+    from torch import nn
+
+    if ckpt is not None and find_path(ckpt).exists():
+        ckpt = str(find_path(ckpt))
+    upstream = entry(ckpt=ckpt, **options, **_taken_by(entry, further))
+    if not isinstance(upstream, nn.Module):
+        raise UserError(f"The entry '{name}' returned {type(upstream).__name__}, not a model.")
+    return upstream
+
+
+def _taken_by(entry: Callable, options: dict[str, Any]) -> dict[str, Any]:
     """Those of `options`, which only some models have, that an entry takes by name or as any keyword."""
     parameters = inspect.signature(entry).parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())

@@ -12,7 +12,6 @@ from s3prl import hub
 from s3prl.upstream.interfaces import Featurizer
 from s3prl.utility import distributed
 from s3prl.utility.errors import UserError
-from s3prl.utility.paths import find_path
 
 DOWNSTREAM_DOORS = ("get_dataloader", "log_records")
 
@@ -52,19 +51,16 @@ def build_upstream(args: argparse.Namespace) -> nn.Module:
     entry = _entry(args)
     if not distributed.is_leader():
         distributed.wait()
-    ckpt = args.upstream_ckpt
-    if ckpt is not None and find_path(ckpt).exists():  # else an address, an id, or what only the entry knows
-        ckpt = str(find_path(ckpt))
-    upstream = entry(
-        ckpt=ckpt,
+    upstream = hub.build(
+        args.upstream,
+        entry,
+        args.upstream_ckpt,
+        _further_options(args),
         model_config=args.upstream_model_config,
         refresh=args.upstream_refresh and distributed.is_leader(),
-        **hub.taken_by(entry, _further_options(args)),
     )
     if distributed.is_leader():
         distributed.wait()
-    if not isinstance(upstream, nn.Module):
-        raise UserError(f"The entry '{args.upstream}' returned {type(upstream).__name__}, not a model.")
     if hasattr(upstream, "for_task"):  # models that keep something per task, such as M2D its statistics
         upstream.for_task(f"{args.downstream}-{Path(args.config).stem}")
     return upstream

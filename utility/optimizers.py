@@ -49,8 +49,9 @@ class AdamWWithSchedule(torch.optim.AdamW):
     so its fused kernel does the work.
     """
 
-    def __init__(self, groups: Iterable[dict], schedule: _Schedule, **defaults: Any) -> None:
-        super().__init__(groups, **defaults)
+    def __init__(self, groups: list[dict], schedule: _Schedule, **defaults: Any) -> None:
+        fused = _fused(param for group in groups for param in group["params"])
+        super().__init__(groups, fused=fused, **defaults)
         self.schedule = schedule
         _count(self)
 
@@ -194,70 +195,40 @@ def get_optimizer(models: list[nn.Module], total_steps: int, config: dict[str, A
         raise UserError(f"The optimizer block of the config was refused by {name}: {error}") from error
 
 
-def _adam(
-    params: dict[str, nn.Parameter],
-    total_steps: int,
-    lr: float = LR,
-    betas: Betas = (0.9, 0.999),
-    eps: float = 1e-8,
-    weight_decay: float = 0.0,
-    amsgrad: bool = False,
-) -> Optimizer:
-    tensors = list(params.values())
-    return torch.optim.Adam(tensors, lr, betas, eps, weight_decay, amsgrad, fused=_fused(tensors))
+def _plain(cls: type[Optimizer], usual_eps: float) -> Callable[..., Optimizer]:
+    """A builder of Adam or AdamW."""
+
+    def build(
+        params: dict[str, nn.Parameter],
+        total_steps: int,
+        lr: float = LR,
+        betas: Betas = (0.9, 0.999),
+        eps: float = usual_eps,
+        weight_decay: float = 0.0,
+        amsgrad: bool = False,
+    ) -> Optimizer:
+        tensors = list(params.values())
+        return cls(tensors, lr, betas, eps, weight_decay, amsgrad, fused=_fused(tensors))
+
+    return build
 
 
-def _adamw(
-    params: dict[str, nn.Parameter],
-    total_steps: int,
-    lr: float = LR,
-    betas: Betas = (0.9, 0.999),
-    eps: float = 1e-7,
-    weight_decay: float = 0.0,
-    amsgrad: bool = False,
-) -> Optimizer:
-    tensors = list(params.values())
-    return torch.optim.AdamW(tensors, lr, betas, eps, weight_decay, amsgrad, fused=_fused(tensors))
+def _scheduled(cls: Callable[..., Optimizer], usual_eps: float) -> Callable[..., Optimizer]:
+    """A builder of an optimizer with a schedule of its own."""
 
+    def build(
+        params: dict[str, nn.Parameter],
+        total_steps: int,
+        lr: float = LR,
+        warmup_proportion: float = WARMUP,
+        betas: Betas = (0.9, 0.999),
+        eps: float = usual_eps,
+        weight_decay: float = 0.01,
+    ) -> Optimizer:
+        schedule = _Schedule(total_steps, warmup_proportion)
+        return cls(_decay_groups(params, weight_decay), schedule, lr=lr, betas=betas, eps=eps)
 
-def _adamw_with_schedule(
-    params: dict[str, nn.Parameter],
-    total_steps: int,
-    lr: float = LR,
-    warmup_proportion: float = WARMUP,
-    betas: Betas = (0.9, 0.999),
-    eps: float = 1e-8,
-    weight_decay: float = 0.01,
-) -> Optimizer:
-    schedule = _Schedule(total_steps, warmup_proportion)
-    groups = _decay_groups(params, weight_decay)
-    return AdamWWithSchedule(groups, schedule, lr=lr, betas=betas, eps=eps, fused=_fused(params.values()))
-
-
-def _lamb_with_schedule(
-    params: dict[str, nn.Parameter],
-    total_steps: int,
-    lr: float = LR,
-    warmup_proportion: float = WARMUP,
-    betas: Betas = (0.9, 0.999),
-    eps: float = 1e-8,
-    weight_decay: float = 0.01,
-) -> Optimizer:
-    schedule = _Schedule(total_steps, warmup_proportion)
-    return Lamb(_decay_groups(params, weight_decay), schedule, lr=lr, betas=betas, eps=eps)
-
-
-def _bert_adam_with_schedule(
-    params: dict[str, nn.Parameter],
-    total_steps: int,
-    lr: float = LR,
-    warmup_proportion: float = WARMUP,
-    betas: Betas = (0.9, 0.999),
-    eps: float = 1e-6,
-    weight_decay: float = 0.01,
-) -> Optimizer:
-    schedule = _Schedule(total_steps, warmup_proportion)
-    return BertAdam(_decay_groups(params, weight_decay), schedule, lr=lr, betas=betas, eps=eps)
+    return build
 
 
 def _torch_optim(
@@ -268,9 +239,7 @@ def _torch_optim(
         for name, value in vars(torch.optim).items()
         if isinstance(value, type) and issubclass(value, Optimizer) and value is not Optimizer
     }
-    del classes[
-        "LBFGS"
-    ]  # evaluates the loss several times per update, which a training loop of batches cannot
+    del classes["LBFGS"]  # evaluates the loss several times per update, which a loop over batches cannot
     if torch_optim_name not in classes:
         raise UserError(
             f"optimizer.torch_optim_name: there is no '{torch_optim_name}' in torch.optim that trains by "
@@ -283,12 +252,12 @@ def _torch_optim(
 
 
 BUILDERS: dict[str, Callable[..., Optimizer]] = {
-    "Adam": _adam,
-    "AdamW": _adamw,
+    "Adam": _plain(torch.optim.Adam, 1e-8),
+    "AdamW": _plain(torch.optim.AdamW, 1e-7),
     "TorchOptim": _torch_optim,
-    "BertAdam_with_schedule": _bert_adam_with_schedule,
-    "AdamW_with_schedule": _adamw_with_schedule,
-    "Lamb_with_schedule": _lamb_with_schedule,
+    "BertAdam_with_schedule": _scheduled(BertAdam, 1e-6),
+    "AdamW_with_schedule": _scheduled(AdamWWithSchedule, 1e-8),
+    "Lamb_with_schedule": _scheduled(Lamb, 1e-8),
 }
 
 

@@ -5,8 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..baseline.expert import check_lengths
-from ..features.frames import check_wavs
+from ..features.frames import check_lengths, check_wavs
 from ..features.pipeline import KaldiPipeline
 from ..interfaces import UpstreamBase
 

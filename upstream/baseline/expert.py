@@ -1,6 +1,5 @@
 """Acoustic features as an upstream: what a task scores without any learned representation."""
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,9 @@ from torch import Tensor
 from s3prl.utility.config import load_yaml
 from s3prl.utility.errors import UserError
 
-from ..features.frames import check_wavs
+from ..features.frames import check_lengths, check_wavs
 from ..features.pipeline import features_from_config
-from ..interfaces import SAMPLE_RATE, UpstreamBase
+from ..interfaces import UpstreamBase
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -72,22 +71,6 @@ class UpstreamExpert(UpstreamBase):
         check_lengths(wavs, self.num_frames, self.name)
         features, _ = self.features(wavs)
         return {"hidden_states": [features], "last_hidden_state": features}
-
-
-def check_lengths(wavs: Sequence[Tensor], num_frames: Callable[[int], int], name: str) -> None:
-    """Refuse utterances without a single frame: a task could only fail on them later, and less clearly.
-
-    Raises:
-        UserError: names the utterance, its length and the length needed.
-    """
-    for index, wav in enumerate(wavs):
-        if len(wav) == 0 or num_frames(len(wav)) == 0:
-            needed = next((samples for samples in range(1, SAMPLE_RATE) if num_frames(samples)), SAMPLE_RATE)
-            raise UserError(
-                f"Utterance {index} of a batch of {len(wavs)} has {len(wav)} samples "
-                f"({1000 * len(wav) / SAMPLE_RATE:g} ms), but {name} needs at least {needed} for one frame. "
-                "Remove it from the data, or lengthen it with silence."
-            )
 
 
 def _find(path: str | None) -> Path:

@@ -11,8 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from s3prl.utility.errors import UserError
 
-from ..baseline.expert import check_lengths
-from ..features.frames import check_wavs
+from ..features.frames import check_lengths, check_wavs
 from ..features.options import require
 from ..interfaces import SAMPLE_RATE, UpstreamBase
 from ..loading import load_weights, read

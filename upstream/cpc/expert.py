@@ -6,8 +6,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from ..baseline.expert import check_lengths
-from ..features.frames import check_wavs
+from ..features.frames import check_lengths, check_wavs
 from ..interfaces import UpstreamBase
 from ..loading import load_weights, read, settings_from
 from .model import CONVOLUTIONS, Cpc, Settings, num_frames

@@ -1,5 +1,6 @@
 """DistilHuBERT as an upstream."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,8 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 from s3prl.utility.config import load_yaml
 from s3prl.utility.errors import UserError
 
-from ..baseline.expert import check_lengths
-from ..features.frames import check_wavs
+from ..features.frames import check_lengths, check_wavs
 from ..interfaces import UpstreamBase
 from ..loading import load_weights, read, settings_from
 from .config import DistillerConfig
@@ -54,10 +54,7 @@ class UpstreamExpert(UpstreamBase):
 
     def get_downsample_rates(self, key: str) -> int:
         """Samples per frame: the product of the convolutions' strides."""
-        rate = 1
-        for _, _, stride in self.model.convolutions:
-            rate *= stride
-        return rate
+        return math.prod(stride for _, _, stride in self.model.convolutions)
 
     def num_frames(self, samples: int) -> int:
         """Exact frames of an utterance of `samples`; 0 when it is too short for one."""

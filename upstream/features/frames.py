@@ -1,12 +1,14 @@
 """From samples to frames: checks of the input, chunks, reflection at the edges, masks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import gcd
 
 import torch
 from torch import Tensor
 
 from s3prl.utility.errors import UserError
+
+from ..interfaces import SAMPLE_RATE
 
 FRAMES_PER_CORE = 1024  # x 512 FFT points x 4 bytes = 2 MB: more leaves a core's caches, less costs launches
 
@@ -33,6 +35,22 @@ def check_wavs(wavs: Sequence[Tensor]) -> list[Tensor]:
                 f"{found}. Give one channel per utterance, converted with `.float()`."
             )
     return [wav.float() if wav.dtype in (torch.float16, torch.bfloat16) else wav for wav in wavs]
+
+
+def check_lengths(wavs: Sequence[Tensor], num_frames: Callable[[int], int], name: str) -> None:
+    """Refuse utterances without a single frame: a task could only fail on them later, and less clearly.
+
+    Raises:
+        UserError: names the utterance, its length and the length needed.
+    """
+    for index, wav in enumerate(wavs):
+        if len(wav) == 0 or num_frames(len(wav)) == 0:
+            needed = next((samples for samples in range(1, SAMPLE_RATE) if num_frames(samples)), SAMPLE_RATE)
+            raise UserError(
+                f"Utterance {index} of a batch of {len(wavs)} has {len(wav)} samples "
+                f"({1000 * len(wav) / SAMPLE_RATE:g} ms), but {name} needs at least {needed} for one frame. "
+                "Remove it from the data, or lengthen it with silence."
+            )
 
 
 def samples_in(milliseconds: float, sample_rate: float) -> int:

@@ -1,5 +1,6 @@
 """Models of the transformers library that are built like wav2vec 2.0, as upstreams."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,8 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from ..baseline.expert import check_lengths
-from ..features.frames import check_wavs, valid_mask
+from ..features.frames import check_lengths, check_wavs, valid_mask
 from ..grouping import in_equal_lengths
 from ..interfaces import UpstreamBase
 from .library import transformers
@@ -55,10 +55,7 @@ class TransformersUpstream(UpstreamBase):
 
     def get_downsample_rates(self, key: str) -> int:
         """Samples per frame: the product of the convolutions' strides."""
-        rate = 1
-        for _, stride in self.convolutions:
-            rate *= stride
-        return rate
+        return math.prod(stride for _, stride in self.convolutions)
 
     @property
     def leaks_padding(self) -> bool:

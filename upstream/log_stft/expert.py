@@ -10,8 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from s3prl.utility.config import check_fields, load_yaml
 
-from ..baseline.expert import check_lengths
-from ..features.frames import check_wavs, valid_mask
+from ..features.frames import check_lengths, check_wavs, valid_mask
 from ..features.options import check_type, require
 from ..features.stft import Stft
 from ..interfaces import UpstreamBase

@@ -11,8 +11,7 @@ from tqdm import tqdm
 from s3prl.utility import distributed
 from s3prl.utility.errors import UserError
 
-from ..baseline.expert import check_lengths
-from ..features.frames import check_wavs
+from ..features.frames import check_lengths, check_wavs
 from ..interfaces import UpstreamBase
 from . import statistics as kept
 from .features import HOP, LogMel

@@ -7,8 +7,7 @@ from torch import Tensor
 
 from s3prl.utility.errors import UserError
 
-from ..baseline.expert import check_lengths
-from ..features.frames import check_wavs, valid_mask
+from ..features.frames import check_lengths, check_wavs, valid_mask
 from ..interfaces import UpstreamBase
 from . import statistics as kept
 from .features import HOP, LogMel

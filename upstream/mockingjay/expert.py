@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from ..baseline.expert import check_lengths
-from ..features.frames import check_wavs
+from ..features.frames import check_lengths, check_wavs
 from ..features.pipeline import features_from_config
 from ..features.stft import STFT_FIELDS, StftFeatures
 from ..interfaces import UpstreamBase

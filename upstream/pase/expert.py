@@ -1,5 +1,6 @@
 """PASE+ as an upstream."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -8,8 +9,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from ..baseline.expert import check_lengths
-from ..features.frames import check_wavs
+from ..features.frames import check_lengths, check_wavs
 from ..grouping import in_equal_lengths
 from ..interfaces import UpstreamBase
 from ..loading import load_weights, read
@@ -53,9 +53,7 @@ class UpstreamExpert(UpstreamBase):
         self.model = FrontEnd(read_config(path))
         load_weights(self.model, state.get("state_dict", state), f"{ckpt} (described by {path})")
         self.output_dim = self.model.W.out_channels
-        self.downsample_rate = 1
-        for block in self.model.blocks:
-            self.downsample_rate *= block.stride
+        self.downsample_rate = math.prod(block.stride for block in self.model.blocks)
 
     def get_downsample_rates(self, key: str) -> int:
         """Samples per frame."""

@@ -11,7 +11,6 @@ from torch import nn
 
 from s3prl import hub
 from s3prl.utility.errors import UserError
-from s3prl.utility.paths import find_path
 
 
 def build(
@@ -33,13 +32,8 @@ def build(
     Raises:
         UserError: no such upstream, one that cannot be imported, or what its own entry says.
     """
-    if ckpt is not None and find_path(ckpt).exists():  # else an address, an id, or what only the entry knows
-        ckpt = str(find_path(ckpt))
-    entry = find_entry(name)
-    further = hub.taken_by(entry, {"alone": True} if alone else {})
-    upstream = entry(ckpt=ckpt, model_config=model_config, refresh=False, **further)
-    if not isinstance(upstream, nn.Module):
-        raise UserError(f"The entry '{name}' returned {type(upstream).__name__}, not a model.")
+    further = {"alone": True} if alone else {}
+    upstream = hub.build(name, find_entry(name), ckpt, further, model_config=model_config, refresh=False)
     return upstream.to(device).eval()
 
 
