@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from ..features.frames import power_spectrum
 from ..features.mel import Band, apply_bands, bands, htk_mel_banks
 from ..features.stft import Stft
+from ..features.tables import Tables
 from ..interfaces import SAMPLE_RATE
 
 FFT = 1024  # points, and samples of the window
@@ -22,20 +23,16 @@ class LogMel(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stft = Stft(FFT, HOP, FFT)
-        self._cache: dict[tuple[torch.device, torch.dtype], list[Band]] = {}
+        self._cache = Tables()
 
     def forward(self, wavs: Tensor) -> Tensor:
         """[batch, samples] of equal length, more than half of `FFT` -> [batch, 1 + samples // HOP, MELS]."""
         with torch.autocast(wavs.device.type, enabled=False):
             samples = wavs.size(1)
             framed = self.stft.framed(wavs, [samples], self.stft.num_frames(samples))
-            energies = apply_bands(power_spectrum(self.stft(framed)), self._bands(wavs))
+            energies = apply_bands(power_spectrum(self.stft(framed)), self._cache.get_for(wavs, _bands))
             return ((energies + EPSILON).log() - MEAN) / DEVIATION
 
-    def _bands(self, like: Tensor) -> list[Band]:
-        key = (like.device, like.dtype)
-        if key not in self._cache:
-            with torch.inference_mode(False):  # or a table born in inference would refuse gradients later
-                banks = htk_mel_banks(FFT // 2 + 1, MELS, SAMPLE_RATE, LOWEST, HIGHEST)
-                self._cache[key] = bands(banks.to(*key))
-        return self._cache[key]
+
+def _bands(device: torch.device, dtype: torch.dtype) -> list[Band]:
+    return bands(htk_mel_banks(FFT // 2 + 1, MELS, SAMPLE_RATE, LOWEST, HIGHEST).to(device, dtype))

@@ -53,6 +53,11 @@ def check_lengths(wavs: Sequence[Tensor], num_frames: Callable[[int], int], name
             )
 
 
+def wants_gradients(wavs: Sequence[Tensor]) -> bool:
+    """Whether gradients are to flow to a wav, so that nothing may be computed in place."""
+    return torch.is_grad_enabled() and any(wav.requires_grad for wav in wavs)
+
+
 def samples_in(milliseconds: float, sample_rate: float) -> int:
     """Samples in `milliseconds`, rounded to the nearest."""
     return round(milliseconds * sample_rate / 1000)

@@ -24,9 +24,11 @@ from .frames import (
     power_spectrum,
     reflected,
     valid_mask,
+    wants_gradients,
 )
 from .mel import Band, apply_bands, bands, cosine_transform, kaldi_mel_banks, lifter
 from .options import FbankOptions, MfccOptions, SpectrogramOptions, kaldi_options
+from .tables import Tables
 
 EPSILON = torch.finfo(torch.float32).eps  # floor of every energy before its logarithm
 
@@ -59,7 +61,7 @@ class KaldiFeatures(nn.Module):
         self.options: SpectrogramOptions = kaldi_options(kind, options, where or kind)
         self.dim = self.options.dim
         self.shift = self.options.shift
-        self._cache: dict[tuple[torch.device, torch.dtype], _Tables] = {}
+        self._cache = Tables()
 
     def num_frames(self, samples: int) -> int:
         """Frames of an utterance of `samples`; 0 when it is shorter than one window or `min_duration`."""
@@ -87,7 +89,7 @@ class KaldiFeatures(nn.Module):
         with torch.autocast(wavs[0].device.type, enabled=False):
             if wavs[0].device.type != "cpu":
                 return self._whole_batch(wavs, frames), frames
-            if torch.is_grad_enabled() and any(wav.requires_grad for wav in wavs):
+            if wants_gradients(wavs):
                 return pad_sequence([self._alone(wav) for wav in wavs], batch_first=True), frames
             batch = empty_batch(wavs, frames, self.dim)
             for wav, utterance, valid in zip(wavs, batch, frames, strict=True):
@@ -236,11 +238,7 @@ class KaldiFeatures(nn.Module):
         return reflected(padded, lengths, window // 2 - shift // 2, total, repeat_edge=True)
 
     def _tables(self, like: Tensor) -> _Tables:
-        key = (like.device, like.dtype)
-        if key not in self._cache:
-            with torch.inference_mode(False):  # or a table born in inference would refuse gradients later
-                self._cache[key] = self._build_tables(*key)
-        return self._cache[key]
+        return self._cache.get_for(like, self._build_tables)
 
     def _build_tables(self, device: torch.device, dtype: torch.dtype) -> _Tables:
         options = self.options

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from s3prl.utility.config import check_fields
 
 from .delta import Workspace, add_deltas, normalise
-from .frames import check_wavs, empty_batch
+from .frames import check_wavs, empty_batch, wants_gradients
 from .kaldi import KaldiFeatures
 from .options import KINDS, check_choice, check_type, kaldi_options, require
 from .stft import STFT_FIELDS, StftFeatures
@@ -102,7 +102,7 @@ class KaldiPipeline(nn.Module):
         wavs = check_wavs(wavs)
         if wavs[0].device.type != "cpu":
             return self._whole_batch(wavs)
-        if torch.is_grad_enabled() and any(wav.requires_grad for wav in wavs):
+        if wants_gradients(wavs):
             alone = [self._whole_batch([wav])[0][0] for wav in wavs]
             return pad_sequence(alone, batch_first=True), [len(features) for features in alone]
         frames = [self.num_frames(len(wav)) for wav in wavs]

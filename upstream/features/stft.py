@@ -27,9 +27,10 @@ from s3prl.utility.config import check_fields
 from s3prl.utility.errors import UserError
 
 from .delta import STD_EPSILON, Workspace, add_deltas, normalise
-from .frames import check_wavs, chunks, power_spectrum, reflected, samples_in
+from .frames import check_wavs, chunks, power_spectrum, reflected, samples_in, wants_gradients
 from .mel import Band, apply_bands, bands, cosine_transform, htk_mel_banks
 from .options import check_choice, check_type, require
+from .tables import Tables
 
 KINDS = ("linear", "mel", "mfcc", "phase", "complx")
 PADS = ("batch", "reflect_each")
@@ -83,7 +84,7 @@ class Stft(nn.Module):
             "shorten it, or raise n_freq.",
         )
         self.window, self.hop, self.fft, self.bins = window, hop, fft, fft // 2 + 1
-        self._cache: dict[tuple[torch.device, torch.dtype], Tensor] = {}
+        self._cache = Tables()
 
     def num_frames(self, samples: int) -> int:
         """Frames of an utterance of `samples`."""
@@ -106,14 +107,12 @@ class Stft(nn.Module):
 
     def taper(self, like: Tensor) -> Tensor:
         """The window [fft], zero outside its middle, on the device of `like`."""
-        key = (like.device, like.dtype)
-        if key not in self._cache:
-            left = (self.fft - self.window) // 2
-            with torch.inference_mode(False):  # or a table born in inference would refuse gradients later
-                taper = torch.hann_window(self.window, dtype=like.dtype)
-                taper = nn.functional.pad(taper, (left, self.fft - self.window - left))
-                self._cache[key] = taper.to(like.device)
-        return self._cache[key]
+        return self._cache.get_for(like, self._build_taper)
+
+    def _build_taper(self, device: torch.device, dtype: torch.dtype) -> Tensor:
+        left = (self.fft - self.window) // 2
+        taper = torch.hann_window(self.window, dtype=dtype)
+        return nn.functional.pad(taper, (left, self.fft - self.window - left)).to(device)
 
     def check_reflection(self, lengths: Sequence[int], name: str) -> None:
         """Refuse utterances that are too short to be mirrored by half a transform.
@@ -165,7 +164,7 @@ class StftFeatures(nn.Module):
         sizes = {"phase": self.stft.bins, "complx": 2 * self.stft.bins, "linear": self.stft.bins}
         self.base_dim = sizes.get(self.kind) or {"mel": fields["n_mels"], "mfcc": fields["n_mfcc"]}[self.kind]
         self.dim = self.base_dim * (1 + self.order)
-        self._cache: dict[tuple[torch.device, torch.dtype], tuple[list[Band] | None, Tensor | None]] = {}
+        self._cache = Tables()
 
     def num_frames(self, samples: int) -> int:
         """Frames of an utterance of `samples`; 0 when it is too short to be mirrored at its ends."""
@@ -189,7 +188,7 @@ class StftFeatures(nn.Module):
         with torch.autocast(wavs[0].device.type, enabled=False):
             if wavs[0].device.type != "cpu":
                 return self._whole_batch(wavs, spans), frames
-            if torch.is_grad_enabled() and any(wav.requires_grad for wav in wavs):
+            if wants_gradients(wavs):
                 alone = [self._alone(wav, span) for wav, span in zip(wavs, spans, strict=True)]
                 return pad_sequence(alone, batch_first=True), frames
             context = max(span.context for span in spans)
@@ -272,17 +271,18 @@ class StftFeatures(nn.Module):
 
     def _tables(self, like: Tensor) -> tuple[list[Band] | None, Tensor | None]:
         """Filter bank and cosine transform, where this feature has them, on the device of `like`."""
-        key = (like.device, like.dtype)
-        if key not in self._cache:
-            banks = cepstra = None
-            with torch.inference_mode(False):
-                if self.kind in ("mel", "mfcc"):
-                    filters = self.base_dim if self.kind == "mel" else MFCC_MELS
-                    banks = bands(htk_mel_banks(self.stft.bins, filters, self.sample_rate).to(*key))
-                if self.kind == "mfcc":
-                    cepstra = cosine_transform(MFCC_MELS, self.base_dim).to(*key)
-            self._cache[key] = banks, cepstra
-        return self._cache[key]
+        return self._cache.get_for(like, self._build_tables)
+
+    def _build_tables(
+        self, device: torch.device, dtype: torch.dtype
+    ) -> tuple[list[Band] | None, Tensor | None]:
+        banks = cepstra = None
+        if self.kind in ("mel", "mfcc"):
+            filters = self.base_dim if self.kind == "mel" else MFCC_MELS
+            banks = bands(htk_mel_banks(self.stft.bins, filters, self.sample_rate).to(device, dtype))
+        if self.kind == "mfcc":
+            cepstra = cosine_transform(MFCC_MELS, self.base_dim).to(device, dtype)
+        return banks, cepstra
 
 
 def _checked_feature(feature: Mapping[str, Any], where: str) -> tuple[str, bool, int, bool]:

@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import pad_sequence
 from ..features.frames import power_spectrum
 from ..features.mel import Band, apply_bands, bands
 from ..features.stft import Stft
+from ..features.tables import Tables
 from ..interfaces import SAMPLE_RATE
 
 WINDOW = 400  # samples (25 ms), also the points of the transform
@@ -34,7 +35,7 @@ class LogMel(nn.Module):
         super().__init__()
         self.alone = alone
         self.stft = Stft(WINDOW, HOP, WINDOW)
-        self._cache: dict[torch.device, list[Band]] = {}
+        self._cache = Tables()
 
     def num_frames(self, samples: int) -> int:
         """Frames of an utterance of `samples`; 0 when it is too short to be mirrored."""
@@ -53,11 +54,10 @@ class LogMel(nn.Module):
 
     def _log_mel(self, framed: Tensor) -> Tensor:
         power = power_spectrum(self.stft(framed))
-        if power.device not in self._cache:
-            with torch.inference_mode(False):
-                banks = slaney_mel_banks(self.stft.bins, MELS, SAMPLE_RATE, LOWEST, HIGHEST)
-                self._cache[power.device] = bands(banks.to(power.device))
-        return (apply_bands(power, self._cache[power.device]) + OFFSET).log()
+        return (apply_bands(power, self._cache.get_for(power, self._bands)) + OFFSET).log()
+
+    def _bands(self, device: torch.device, dtype: torch.dtype) -> list[Band]:
+        return bands(slaney_mel_banks(self.stft.bins, MELS, SAMPLE_RATE, LOWEST, HIGHEST).to(device, dtype))
 
 
 def slaney_mel_banks(n_freq: int, n_mels: int, sample_rate: int, low: float, high: float) -> Tensor:
