@@ -55,6 +55,8 @@ def start(backend: str, device: str, local_rank: int) -> str:
 
 def stop() -> None:
     """Leave the process group, if there is one."""
+    global _control
+    _control = None  # held on to, its threads would run into the end of the interpreter, which can abort
     if dist.is_initialized():
         dist.destroy_process_group()
 
