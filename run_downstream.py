@@ -125,33 +125,33 @@ def _add_machine_options(group: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Build the experiment that the arguments describe and do what `--mode` says."""
-    from s3prl.utility import distributed
+    from s3prl.utility import processes
 
     if args.local_rank is None:
-        args.local_rank = distributed.local_rank_from_environment()
+        args.local_rank = processes.local_rank_from_environment()
     plan = experiment.build(args)
     args = plan.args
     chosen = args.device
     args.device = choose_device(chosen)
     if args.local_rank is not None:
-        args.device = distributed.start(args.backend, args.device, args.local_rank)
-    if distributed.is_leader():
+        args.device = processes.start(args.backend, args.device, args.local_rank)
+    if processes.is_leader():
         reason = " (PyTorch sees no CUDA GPU)" if chosen is None and args.device == "cpu" else ""
-        print(f"[Device] {args.device}{reason}, {distributed.world_size()} process(es)", flush=True)
+        print(f"[Device] {args.device}{reason}, {processes.world_size()} process(es)", flush=True)
     try:
         _run_in_folder(plan)
     finally:
-        distributed.stop()
+        processes.stop()
 
 
 def _run_in_folder(plan: experiment.Experiment) -> None:
     import torch
 
     from s3prl.downstream.runner import Runner
-    from s3prl.utility import distributed
-    from s3prl.utility.expdir import ExpdirLock
+    from s3prl.training.expdir import ExpdirLock
+    from s3prl.training.randomness import seed_everything
+    from s3prl.utility import processes
     from s3prl.utility.files import remove_partial_files
-    from s3prl.utility.randomness import seed_everything
 
     args = plan.args
     if args.cache_dir is not None:
@@ -162,19 +162,19 @@ def _run_in_folder(plan: experiment.Experiment) -> None:
         torch.backends.cudnn.enabled = False
     torch.multiprocessing.set_sharing_strategy("file_system")
     lock = None
-    if distributed.is_leader():
+    if processes.is_leader():
         lock = ExpdirLock(Path(args.expdir))  # released when this process ends
         remove_partial_files(Path(args.expdir))
         experiment.write_records(plan)
-    distributed.wait()
+    processes.wait()
     seed_everything(args.seed)
     runner = Runner(args, plan.config, plan.checkpoint, plan.resume)
     getattr(runner, args.mode)()
-    if args.push_to_hf_hub and args.mode == "train" and distributed.is_leader():
+    if args.push_to_hf_hub and args.mode == "train" and processes.is_leader():
         from s3prl.utility.huggingface import push_experiment
 
         print(f"[Hub] Shared at {push_experiment(args)}")
-    distributed.wait()  # a process that leaves early breaks what the others still send
+    processes.wait()  # a process that leaves early breaks what the others still send
     if lock is not None:
         lock.release()
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from s3prl import hub
 from s3prl.upstream.interfaces import Featurizer
-from s3prl.utility import distributed
+from s3prl.utility import processes
 from s3prl.utility.errors import UserError
 
 DOWNSTREAM_DOORS = ("get_dataloader", "log_records")
@@ -49,18 +49,18 @@ def trainable(args: argparse.Namespace, models: dict[str, nn.Module]) -> dict[st
 def build_upstream(args: argparse.Namespace) -> nn.Module:
     """The upstream of `-u`. One process of several downloads its checkpoint first, the others follow."""
     entry = _entry(args)
-    if not distributed.is_leader():
-        distributed.wait()
+    if not processes.is_leader():
+        processes.wait()
     upstream = hub.build(
         args.upstream,
         entry,
         args.upstream_ckpt,
         _further_options(args),
         model_config=args.upstream_model_config,
-        refresh=args.upstream_refresh and distributed.is_leader(),
+        refresh=args.upstream_refresh and processes.is_leader(),
     )
-    if distributed.is_leader():
-        distributed.wait()
+    if processes.is_leader():
+        processes.wait()
     if hasattr(upstream, "for_task"):  # models that keep something per task, such as M2D its statistics
         upstream.for_task(f"{args.downstream}-{Path(args.config).stem}")
     return upstream

@@ -12,13 +12,13 @@ from typing import Any
 
 import yaml
 
+from s3prl.training.expdir import free_name
+from s3prl.training.settings import check_config, runner_fields
 from s3prl.utility.config import load_yaml, nearest
-from s3prl.utility.errors import UserError
-from s3prl.utility.expdir import free_name, states_in
+from s3prl.utility.errors import DamagedCheckpoint, UserError
+from s3prl.utility.files import states_in
 from s3prl.utility.override import apply_override
 from s3prl.utility.paths import ROOT, add_launch_folder, find_path
-
-from .settings import check_config, runner_fields
 
 # -e takes every other argument from the checkpoint
 KEPT_WITH_PAST_EXP = (
@@ -96,7 +96,7 @@ def _states_folder(args: argparse.Namespace) -> str | None:
 
 
 def _from_past_experiment(args: argparse.Namespace) -> tuple[argparse.Namespace, dict, dict]:
-    from s3prl.utility import checkpoint as checkpoints
+    from s3prl.training import checkpoint as checkpoints
 
     path = find_path(args.past_exp)
     if path.is_dir():
@@ -123,14 +123,14 @@ def _from_past_experiment(args: argparse.Namespace) -> tuple[argparse.Namespace,
 
 
 def _load_or_point_to_earlier(path: Path, args: argparse.Namespace) -> dict:
-    from s3prl.utility import checkpoint as checkpoints
+    from s3prl.training import checkpoint as checkpoints
 
     try:
         return checkpoints.load(path, args.trust_checkpoint)
-    except checkpoints.DamagedCheckpoint as error:
+    except DamagedCheckpoint as error:
         others = [str(other) for other in states_in(path.parent) if other != path]
         hint = f" Use the one before it: -e {others[0]}" if others else ""
-        raise checkpoints.DamagedCheckpoint(f"{error}.{hint}") from error
+        raise DamagedCheckpoint(f"{error}.{hint}") from error
 
 
 def _from_command_line(args: argparse.Namespace) -> tuple[argparse.Namespace, dict, dict | None]:
@@ -140,7 +140,7 @@ def _from_command_line(args: argparse.Namespace) -> tuple[argparse.Namespace, di
     args.launch_dir = str(Path.cwd())
     if args.init_ckpt is None:
         return args, config, None
-    from s3prl.utility import checkpoint as checkpoints
+    from s3prl.training import checkpoint as checkpoints
 
     path = find_path(args.init_ckpt)
     if path.is_dir():

@@ -14,19 +14,21 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from s3prl.training import checkpoint as checkpoints
+from s3prl.training import report
+from s3prl.training.loop import Training
+from s3prl.training.randomness import isolated_randomness
+from s3prl.training.sampling import Share, check_train_loader, evaluation_stream, training_stream
+from s3prl.training.settings import RunnerSettings
 from s3prl.upstream.grouping import in_equal_lengths
 from s3prl.upstream.interfaces import SAMPLE_RATE
-from s3prl.utility import checkpoint as checkpoints
-from s3prl.utility import distributed, report
+from s3prl.utility import processes
 from s3prl.utility.config import expand_variables
 from s3prl.utility.device import is_out_of_memory
 from s3prl.utility.errors import UserError
-from s3prl.utility.randomness import isolated_randomness
-from s3prl.utility.sampling import Share, check_train_loader, evaluation_stream, training_stream
+from s3prl.utility.files import write_json
 
 from .assembly import build_models, import_expert
-from .settings import RunnerSettings
-from .training import Training
 
 
 class Runner:
@@ -73,7 +75,7 @@ class Runner:
     def _build_specaug(self) -> nn.Module | None:
         if not self.expanded.get("specaug"):
             return None
-        from s3prl.utility.specaug import SpecAug
+        from s3prl.downstream.specaug import SpecAug
 
         return SpecAug.from_config(self.expanded["specaug"]).to(self.device)
 
@@ -136,7 +138,7 @@ class Runner:
             Names of checkpoints the task wants saved now, and its metrics.
         """
         alone = logger is None
-        if alone and not distributed.is_leader():
+        if alone and not processes.is_leader():
             return [], {}
         split = split or self.args.evaluate_split
         step = int(self.checkpoint.get("Step", 0)) if global_step is None else global_step
@@ -189,7 +191,7 @@ class Runner:
         source = self.args.init_ckpt
         result = {"split": split, "checkpoint": source, "step": step, "metrics": metrics}
         for name in ("result.json", f"result-{Path(split).name}.json"):
-            report.write_json(self.expdir / name, result)
+            write_json(self.expdir / name, result)
         print(f"{split} (step {step}, {source or 'untrained'}): {report.format_metrics(metrics)}")
         print(f"[Runner] Written to {self.expdir / 'result.json'}", flush=True)
 

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import torch
 
-from s3prl.preprocess.generate_len_for_bucket import measure
-from s3prl.utility import distributed
+from s3prl.utility import processes
 from s3prl.utility.device import choose_device
 from s3prl.utility.errors import UserError, command
+from s3prl.utility.lengths import measure
 from s3prl.utility.paths import find_path
 
 from .tools.extraction import Extraction, Source
@@ -40,10 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     shard, device = start(options)
     try:
         code = run(options, shard, device)
-        distributed.wait()  # torchrun ends all processes when one has an exit code other than 0
+        processes.wait()  # torchrun ends all processes when one has an exit code other than 0
         return code
     finally:
-        distributed.stop()
+        processes.stop()
 
 
 def run(options: argparse.Namespace, shard: tuple[int, int], device: str) -> int:
@@ -105,15 +105,15 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def start(options: argparse.Namespace) -> tuple[tuple[int, int], str]:
     """(number from 1, count) of this process's part, and its device; under torchrun it joins the others."""
-    device, local_rank = choose_device(options.device), distributed.local_rank_from_environment()
+    device, local_rank = choose_device(options.device), processes.local_rank_from_environment()
     if options.shard is not None:
         parts = options.shard.split("/")
         if len(parts) != 2 or not all(map(str.isdigit, parts)) or not 1 <= int(parts[0]) <= int(parts[1]):
             raise UserError(f"--shard {options.shard}: write I/N with I from 1 to N, such as 1/4.")
         return (int(parts[0]), int(parts[1])), device
     if local_rank is not None:
-        device = distributed.start("gloo", device, local_rank)
-    return (distributed.rank() + 1, distributed.world_size()), device
+        device = processes.start("gloo", device, local_rank)
+    return (processes.rank() + 1, processes.world_size()), device
 
 
 def source_of(options: argparse.Namespace, device: str) -> Source:

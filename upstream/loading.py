@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from s3prl.utility import checkpoint
+from s3prl.utility import safe_load
 from s3prl.utility.errors import UserError
 from s3prl.utility.paths import find_path
 
@@ -38,13 +38,13 @@ def read(ckpt: str | None, name: str, *sections: str, stand_ins: Iterable[str] =
         ckpt: its path, from the working folder or from the repository.
         name: of the entry or model, for errors.
         sections: nested keys that must hold a mapping, such as `config.model.paras`.
-        stand_ins: see `s3prl.utility.checkpoint.load`.
+        stand_ins: see `s3prl.utility.safe_load.load`.
 
     Raises:
         UserError: no path, no such file, or not a checkpoint of this model.
     """
     path = find_path(need_checkpoint(ckpt, name))
-    state = checkpoint.load(path, stand_ins=stand_ins, advice=UNREADABLE)
+    state = safe_load.load(path, stand_ins=stand_ins, advice=UNREADABLE)
     for section in sections:
         found: Any = state
         for key in section.split("."):

@@ -13,6 +13,10 @@ class UserError(Exception):
     """
 
 
+class DamagedCheckpoint(UserError):
+    """A checkpoint file that cannot be read to its end."""
+
+
 def command(main: Callable[[Sequence[str] | None], int | None]) -> Callable[..., int]:
     """Decorator of a script's `main(argv)`: gives its exit code, whatever happens to the user.
 

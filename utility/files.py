@@ -1,11 +1,14 @@
-"""Files written at once or not at all."""
+"""Files written at once or not at all, and the checkpoints of an experiment by their steps."""
 
+import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 PARTIAL = ".partial"
+STATES = re.compile(r"^states-(?:.*-)?(\d+)\.ckpt$")
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -46,3 +49,20 @@ def remove_partial_files(folder: Path) -> None:
     """Remove what a killed process left half written. Call it only as the folder's one writer."""
     for leftover in folder.glob(f".*{PARTIAL}"):
         leftover.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file atomically."""
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode("utf-8")))
+
+
+def numbered_states(folder: Path) -> list[tuple[int, Path]]:
+    """The `states-<step>.ckpt` files of a folder with their steps, the latest first."""
+    found = [(int(match[1]), path) for path in folder.glob("*.ckpt") if (match := STATES.match(path.name))]
+    return sorted(found, reverse=True)
+
+
+def states_in(folder: Path) -> list[Path]:
+    """The `states-<step>.ckpt` files of a folder, the latest first."""
+    return [path for _, path in numbered_states(folder)]

@@ -18,7 +18,7 @@ if not __package__:  # a script: what Python put first is this folder, and the i
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from s3prl.utility.errors import UserError, command
-from s3prl.utility.expdir import states_in
+from s3prl.utility.files import states_in
 
 # `dev at step 200: 0.95`, and `New best on dev at step 200: 0.95` behind it
 SENTENCE = re.compile(r"(?P<best>new best on )?(?P<split>\S+) at step (?P<step>\d+): (?P<score>\S+)$", re.I)

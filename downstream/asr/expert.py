@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 
+from s3prl.training.sampling import BucketBatchSampler
 from s3prl.utility.errors import UserError
 from s3prl.utility.paths import find_path
-from s3prl.utility.sampling import BucketBatchSampler
 
 from ..common.ark import write_ark
 from ..common.bad_audio import BadAudio, BadAudioList, check_choice

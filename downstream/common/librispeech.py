@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from s3prl.preprocess.generate_len_for_bucket import load_lengths
 from s3prl.utility.errors import UserError
+from s3prl.utility.lengths import load_lengths
 
 DOWNLOAD_PAGE = "https://www.openslr.org/12"
 MINI_COMMAND = "python preprocess/make_mini_corpora.py librispeech --output data/mini"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, command, metrics, same, tiny
 
-from s3prl.utility import checkpoint as checkpoints
+from s3prl.training import checkpoint as checkpoints
 
 TRAIN = ["-m", "train", "-u", "example", "-d", "example"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from conftest import ROOT, command, metrics, same
 from tones import make_corpus
 
-from s3prl.utility import checkpoint as checkpoints
+from s3prl.training import checkpoint as checkpoints
 
 OVERRIDES = {
     "config.runner.total_steps": 60, "config.runner.save_step": 4, "config.runner.eval_step": 15,

@@ -12,7 +12,7 @@ import torch
 from conftest import command, metrics, same, tiny
 
 from s3prl.downstream.example.expert import DownstreamExpert
-from s3prl.utility import checkpoint as checkpoints
+from s3prl.training import checkpoint as checkpoints
 
 TRAIN = ["-m", "train", "-u", "example", "-d", "example"]
 EXACT = (

@@ -13,8 +13,10 @@ import pytest
 import soundfile
 
 from s3prl.preprocess import generate_len_for_bucket
-from s3prl.preprocess.generate_len_for_bucket import load_lengths, main, read_table
+from s3prl.preprocess.generate_len_for_bucket import main
+from s3prl.utility import lengths
 from s3prl.utility.errors import UserError
+from s3prl.utility.lengths import load_lengths, read_table
 
 SCRIPT = Path(generate_len_for_bucket.__file__)
 
@@ -113,7 +115,7 @@ def test_lengths_are_computed_at_first_use_and_kept(corpus, tmp_path, monkeypatc
     def fail(*args):
         raise AssertionError("the table was there")
 
-    monkeypatch.setattr(generate_len_for_bucket, "measure", fail)
+    monkeypatch.setattr(lengths, "measure", fail)
     assert load_lengths(corpus, "train-clean-100", tables) == first
 
 
@@ -158,13 +160,13 @@ def test_a_file_that_is_no_table_is_named(corpus, tmp_path):
 
 def test_processes_that_start_together_measure_once(corpus, tmp_path, monkeypatch):
     calls = []
-    honest = generate_len_for_bucket.measure
+    honest = lengths.measure
 
     def counted(root, files, *args):
         calls.append(len(files))
         return honest(root, files, *args)
 
-    monkeypatch.setattr(generate_len_for_bucket, "measure", counted)
+    monkeypatch.setattr(lengths, "measure", counted)
     found = []
     threads = [
         threading.Thread(target=lambda: found.append(load_lengths(corpus, "train-clean-100", tmp_path)))
@@ -181,13 +183,13 @@ def test_processes_that_start_together_measure_once(corpus, tmp_path, monkeypatc
 
 def test_a_table_folder_that_cannot_be_written_leaves_the_lengths_in_the_cache(corpus, tmp_path, monkeypatch):
     cache = tmp_path / "cache"
-    monkeypatch.setattr("s3prl.utility.download.hub_dir", lambda: cache)
+    monkeypatch.setattr("s3prl.utility.lengths.hub_dir", lambda: cache)
     blocked = tmp_path / "blocked"
     blocked.write_text("a file where the folder should be")
     first = load_lengths(corpus, "train-clean-100", blocked)
     assert list(first.values()) == [3000, 2000, 1000]
     assert len(list(cache.rglob("train-clean-100.csv"))) == 1
-    monkeypatch.setattr(generate_len_for_bucket, "measure", None)
+    monkeypatch.setattr(lengths, "measure", None)
     assert load_lengths(corpus, "train-clean-100", blocked) == first
 
 
@@ -204,13 +206,13 @@ def test_unreadable_recordings_are_left_out_with_a_warning_and_taken_in_once_rep
 
 def test_an_interrupted_write_leaves_the_old_table(corpus, tmp_path, monkeypatch):
     table = tmp_path / "dev-clean.csv"
-    generate_len_for_bucket.write_table(table, {"dev-clean/a.flac": 1})
+    lengths.write_table(table, {"dev-clean/a.flac": 1})
 
     def interrupted(descriptor):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(os, "fsync", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        generate_len_for_bucket.write_table(table, {"dev-clean/b.flac": 2})
+        lengths.write_table(table, {"dev-clean/b.flac": 2})
     assert read_table(table) == {"dev-clean/a.flac": 1}
     assert [path.name for path in tmp_path.glob("*dev-clean.csv*")] == ["dev-clean.csv"]

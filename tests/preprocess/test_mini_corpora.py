@@ -14,9 +14,9 @@ import pytest
 import soundfile
 
 from s3prl.preprocess import make_mini_corpora
-from s3prl.preprocess.generate_len_for_bucket import find_splits
 from s3prl.preprocess.mini import librispeech
 from s3prl.preprocess.mini.phones import STRESSED_ARPABET
+from s3prl.utility.lengths import find_splits
 
 pytest.importorskip("espeakng_loader", reason="pip install -r requirements-mini.txt")
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from s3prl import hub
+from s3prl.training.checkpoint import load
 from s3prl.upstream.distiller.config import DistillerConfig
 from s3prl.upstream.distiller.model import DistillerModel
 from s3prl.upstream.interfaces import Featurizer
-from s3prl.utility.checkpoint import load
 from s3prl.utility.errors import UserError
 
 DATA = golden.load("distilhubert")

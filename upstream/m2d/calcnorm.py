@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from s3prl.utility import distributed
+from s3prl.utility import processes
 from s3prl.utility.errors import UserError
 
 from ..features.frames import check_lengths, check_wavs
@@ -76,7 +76,7 @@ class StatisticsExpert(UpstreamBase):
             SystemExit: this was the last batch to measure; nothing failed (exit code 0).
             UserError: an utterance too short for one frame, or several processes.
         """
-        if distributed.world_size() > 1:
+        if processes.world_size() > 1:
             raise UserError("m2d_calcnorm measures in one process. Run it without torchrun.")
         features = self._measure(wavs)
         if len(self._running) >= self.updates:

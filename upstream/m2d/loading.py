@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from s3prl.utility import checkpoint as checkpoints
+from s3prl.utility import safe_load
 from s3prl.utility.errors import UserError
 from s3prl.utility.paths import find_path
 
@@ -94,11 +94,11 @@ def _weights(file: Path, member: str | None) -> dict[str, Tensor]:
     """All weights of a file (or of a `member` of an archive), named as in the M2D repository."""
     with ExitStack() as stack:
         if member is None:
-            state = checkpoints.load(file, advice=UNREADABLE)
+            state = safe_load.load(file, advice=UNREADABLE)
         else:
             folder = stack.enter_context(TemporaryDirectory())
             archive = stack.enter_context(zipfile.ZipFile(file))
-            state = checkpoints.load(archive.extract(member, folder), advice=UNREADABLE)
+            state = safe_load.load(archive.extract(member, folder), advice=UNREADABLE)
     weights = state.get("model", state)
     if not any(name.startswith(FINE_TUNED) for name in weights):
         return weights

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from s3prl.utility import checkpoint
+from s3prl.utility import safe_load
 from s3prl.utility.errors import UserError
 
 from ..loading import UNREADABLE, load_weights, settings_from
@@ -60,7 +60,7 @@ def read(path: str | Path) -> Pretrained:
         UserError: the file is missing, damaged, or not of this family.
     """
     path = Path(path)
-    content = checkpoint.load(path, stand_ins=STAND_INS, advice=UNREADABLE)
+    content = safe_load.load(path, stand_ins=STAND_INS, advice=UNREADABLE)
     config = content.get("Upstream_Config") or content.get("Config")
     weights = content.get("Transformer")
     if not (isinstance(weights, Mapping) and isinstance(config, Mapping) and "transformer" in config):

@@ -9,9 +9,8 @@ import numpy as np
 from torch import Tensor
 
 from s3prl.utility.errors import UserError
-from s3prl.utility.files import PARTIAL, write_atomically
+from s3prl.utility.files import PARTIAL, write_atomically, write_json
 from s3prl.utility.locks import exclusive
-from s3prl.utility.report import write_json
 
 FORMATS = ("safetensors", "npy")
 INDEX, BAD, SETTINGS = "index.tsv", "bad_audio.tsv", "settings.json"

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from s3prl.utility import checkpoint as checkpoints
+from s3prl.utility import safe_load
 from s3prl.utility.errors import UserError
 from s3prl.utility.paths import add_launch_folder
 
@@ -66,7 +66,7 @@ class TrainedWeighting:
             UserError: it cannot be read, or is no checkpoint of a task.
         """
         self.path = path
-        self.state = checkpoints.load(path)
+        self.state = safe_load.load(path)
         missing = [key for key in ("Featurizer", "Args") if key not in self.state]
         if missing:
             raise UserError(

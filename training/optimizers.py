@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from s3prl.training.schedulers import as_number
 from s3prl.utility.config import check_fields, nearest
 from s3prl.utility.errors import UserError
-from s3prl.utility.schedulers import as_number
 
 NO_DECAY = ("bias", "LayerNorm.weight")  # parts of parameter names
 LR = 2e-4

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from s3prl.training.schedulers import DECAYS, get_scheduler
 from s3prl.utility.errors import UserError
-from s3prl.utility.schedulers import DECAYS, get_scheduler
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "schedules" / "schedulers.json").read_text())
 

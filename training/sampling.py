@@ -24,8 +24,8 @@ from torch.utils.data import (
     Sampler,
 )
 
+from s3prl.training.randomness import isolated_randomness, mixed_seed, seed_cpu
 from s3prl.utility.errors import UserError
-from s3prl.utility.randomness import isolated_randomness, mixed_seed, seed_cpu
 from s3prl.utility.workers import WorkerInit, cpu_count
 
 

@@ -5,8 +5,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-from s3prl.utility.files import write_atomically
-
 JSONL = "metrics.jsonl"
 
 
@@ -83,9 +81,3 @@ def short_name(tag: str, split: str) -> str:
 def format_metrics(metrics: dict[str, float]) -> str:
     """`loss 0.1234 | wer 35.10`, for people."""
     return " | ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file atomically."""
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode("utf-8")))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, WeightedRandomSampler
 
-from s3prl.utility.sampling import BucketBatchSampler, Share, evaluation_stream, plan_epoch, training_stream
+from s3prl.training.sampling import BucketBatchSampler, Share, evaluation_stream, plan_epoch, training_stream
 
 
 class Numbers(Dataset):

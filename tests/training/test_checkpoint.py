@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import ROOT, same
 
-from s3prl.utility import checkpoint as checkpoints
+from s3prl.training import checkpoint as checkpoints
 from s3prl.utility.errors import UserError
 from s3prl.utility.files import remove_partial_files
 

@@ -12,27 +12,29 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from s3prl.upstream.interfaces import SAMPLE_RATE
-from s3prl.utility import checkpoint as checkpoints
-from s3prl.utility import distributed, report
-from s3prl.utility.device import is_out_of_memory
-from s3prl.utility.errors import UserError
-from s3prl.utility.expdir import journal_sizes, rewind_journals, set_aside
-from s3prl.utility.optimizers import get_optimizer
-from s3prl.utility.randomness import random_state, seed_everything, set_random_state
-from s3prl.utility.sampling import (
+from s3prl.downstream.assembly import trainable
+from s3prl.training import checkpoint as checkpoints
+from s3prl.training import report
+from s3prl.training.expdir import journal_sizes, rewind_journals, set_aside
+from s3prl.training.optimizers import get_optimizer
+from s3prl.training.randomness import random_state, seed_everything, set_random_state
+from s3prl.training.sampling import (
     MicroBatch,
     Share,
     check_train_loader,
     training_stream,
     windows_per_epoch,
 )
-from s3prl.utility.schedulers import get_scheduler
+from s3prl.training.schedulers import get_scheduler
+from s3prl.upstream.interfaces import SAMPLE_RATE
+from s3prl.utility import processes
+from s3prl.utility.device import is_out_of_memory
+from s3prl.utility.errors import UserError
 
-from .assembly import trainable
+from . import distributed
 
 if TYPE_CHECKING:
-    from .runner import Runner
+    from s3prl.downstream.runner import Runner
 
 MOST_FAILURES = 100  # updates in a row that may run out of memory
 TERMINATED = 128 + signal.SIGTERM
@@ -55,9 +57,7 @@ class Training:
             runner.device.type, enabled=self.settings.fp16 and runner.device.type == "cuda"
         )
         self.parameters = [p for model in self.models.values() for p in model.parameters() if p.requires_grad]
-        self.share = Share(
-            distributed.world_size(), distributed.rank(), self.settings.gradient_accumulate_steps
-        )
+        self.share = Share(processes.world_size(), processes.rank(), self.settings.gradient_accumulate_steps)
         self.step = self.epoch = self.window = 0  # of the next update; `window` is its place in the epoch
         self.records: dict[str, list] = defaultdict(list)  # since the last log
         self.losses: list[float] = []  # of the updates since the last log
@@ -74,7 +74,7 @@ class Training:
         if self.step >= self.settings.total_steps:
             self._say(f"[Runner] Already trained to step {self.step}: nothing left to do.")
             return
-        if distributed.is_leader():
+        if processes.is_leader():
             set_aside(runner.expdir, newer_than=self.step if runner.resume else None)
         distributed.copy_from_leader(runner.models.values())
         loader = runner.downstream.get_dataloader(self.settings.train_dataloader)
@@ -84,7 +84,7 @@ class Training:
             model.train()
         self._catch_termination()
         self._start_randomness()
-        leader = distributed.is_leader()
+        leader = processes.is_leader()
         self.logger = report.MetricLogger(runner.expdir, self.step) if leader else None
         stream = training_stream(loader, self.args.seed, self.epoch, self.window, self.share)
         self._loop(stream)
@@ -103,7 +103,7 @@ class Training:
         total = self.settings.total_steps
         bar = tqdm(
             total=total, initial=self.step, desc="train", dynamic_ncols=True,
-            disable=not (sys.stderr.isatty() and distributed.is_leader()),
+            disable=not (sys.stderr.isatty() and processes.is_leader()),
         )  # fmt: skip
         while self.step < total:
             if not self._update(stream):
@@ -217,10 +217,10 @@ class Training:
         """Let the task log the records of all processes since the last log; then add the runner's figures."""
         split = self.settings.train_dataloader
         own = {key: [checkpoints.plain(value) for value in values] for key, values in self.records.items()}
-        gathered = distributed.gather((own, self.losses))
+        gathered = processes.gather((own, self.losses))
         gradient_norms = self.gradient_norms
         self.records, self.losses, self.gradient_norms = defaultdict(list), [], []
-        if not distributed.is_leader():
+        if not processes.is_leader():
             return
         merged: dict[str, list] = defaultdict(list)
         for records, _ in gathered:
@@ -255,7 +255,7 @@ class Training:
     def _evaluate(self) -> list[str]:
         """Evaluate every split on the leader, while the others wait; names of checkpoints to save."""
         names = []
-        if distributed.is_leader():
+        if processes.is_leader():
             for split in self.settings.eval_dataloaders:
                 start = time.monotonic()
                 wanted, metrics = self.runner.evaluate(split, self.logger, self.step)
@@ -265,15 +265,15 @@ class Training:
                     f"[Runner] step {self.step}/{self.settings.total_steps} {split}: "
                     f"{report.format_metrics(metrics)} ({time.monotonic() - start:.1f} s)"
                 )
-        distributed.wait()
+        processes.wait()
         return names
 
     def _save(self, names: list[str], states: bool) -> None:
         """Write best checkpoints first: a run killed between the two repeats this evaluation when resumed."""
-        random_states = distributed.gather(random_state())
+        random_states = processes.gather(random_state())
         distributed.copy_from_leader(self.models.values(), buffers_only=True)
-        records = distributed.gather((checkpoints.plain(dict(self.records)), self.losses))
-        if not distributed.is_leader():
+        records = processes.gather((checkpoints.plain(dict(self.records)), self.losses))
+        if not processes.is_leader():
             return
         if states:
             names = [*names, f"states-{self.step}.ckpt"]
@@ -322,7 +322,7 @@ class Training:
             self.records = defaultdict(list, own)
         self.gradient_norms = list(state.get("GradientNorms", []))
         self.counters |= state.get("Counters", {})
-        if distributed.is_leader() and "Journals" in state:
+        if processes.is_leader() and "Journals" in state:
             rewind_journals(self.runner.expdir, state["Journals"])
         self._say(f"[Runner] Continues at step {self.step} (epoch {self.epoch})")
 
@@ -361,6 +361,6 @@ class Training:
 
     @staticmethod
     def _say(text: str) -> None:
-        if distributed.is_leader():
+        if processes.is_leader():
             tqdm.write(text, file=sys.stdout)
             sys.stdout.flush()

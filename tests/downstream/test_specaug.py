@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from s3prl.downstream.specaug import SpecAug
 from s3prl.utility.errors import UserError
-from s3prl.utility.specaug import SpecAug
 
 MASKS_ONLY = {"apply_time_warp": False}
 WARP_ONLY = {"apply_freq_mask": False, "apply_time_mask": False}

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from s3prl.training.optimizers import BUILDERS, get_optimizer
+from s3prl.training.schedulers import get_scheduler
 from s3prl.utility.errors import UserError
-from s3prl.utility.optimizers import BUILDERS, get_optimizer
-from s3prl.utility.schedulers import get_scheduler
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "schedules" / "optimizers.json").read_text())
 SCHEDULED = ("BertAdam_with_schedule", "AdamW_with_schedule", "Lamb_with_schedule")

@@ -2,15 +2,14 @@
 
 import fcntl
 import os
-import re
 import socket
 import time
 from pathlib import Path
 
 from s3prl.utility.errors import UserError
+from s3prl.utility.files import numbered_states
 
 LOCK = ".lock"
-STATES = re.compile(r"^states-(?:.*-)?(\d+)\.ckpt$")
 JOURNALS = ("log.log", "metrics.jsonl")  # text files that grow during training
 
 
@@ -53,17 +52,6 @@ class ExpdirLock:
     def release(self) -> None:
         """Give the folder free before the process ends."""
         self._file.close()
-
-
-def numbered_states(folder: Path) -> list[tuple[int, Path]]:
-    """The `states-<step>.ckpt` files of a folder with their steps, the latest first."""
-    found = [(int(match[1]), path) for path in folder.glob("*.ckpt") if (match := STATES.match(path.name))]
-    return sorted(found, reverse=True)
-
-
-def states_in(folder: Path) -> list[Path]:
-    """The `states-<step>.ckpt` files of a folder, the latest first."""
-    return [path for _, path in numbered_states(folder)]
 
 
 def journal_sizes(folder: Path) -> dict[str, int]:

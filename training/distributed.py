@@ -1,0 +1,60 @@
+"""One model trained by several processes: equal weights at the start, gradients averaged at every update.
+
+Gradients are averaged once per optimizer update, over all parameters together. No wrapper stands around a
+model, so every task works unchanged and checkpoints are those of one process.
+"""
+
+from collections.abc import Iterable
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from s3prl.utility.processes import world_size
+
+BUCKET_BYTES = 32 * 2**20
+
+
+def copy_from_leader(modules: Iterable[nn.Module], buffers_only: bool = False) -> None:
+    """Give every process the leader's parameters and buffers."""
+    if world_size() == 1:
+        return
+    for module in modules:
+        tensors = list(module.buffers())
+        if not buffers_only:
+            tensors += [parameter.data for parameter in module.parameters()]
+        for tensor in tensors:
+            dist.broadcast(tensor, src=0)
+
+
+def average_gradients(parameters: list[nn.Parameter]) -> None:
+    """Average the gradients over all processes; a parameter without gradient anywhere keeps none."""
+    if world_size() == 1 or not parameters:
+        return
+    used = torch.tensor(
+        [p.grad is not None for p in parameters], device=parameters[0].device, dtype=torch.int32
+    )
+    dist.all_reduce(used, op=dist.ReduceOp.MAX)
+    gradients = []
+    for parameter, anywhere in zip(parameters, used.tolist(), strict=True):
+        if anywhere:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            gradients.append(parameter.grad)
+    for bucket in _buckets(gradients):
+        flat = torch.cat([gradient.reshape(-1) for gradient in bucket])
+        dist.all_reduce(flat)
+        flat /= world_size()
+        for gradient, part in zip(bucket, flat.split([g.numel() for g in bucket]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+
+def _buckets(gradients: list[torch.Tensor]) -> Iterable[list[torch.Tensor]]:
+    """Gradients in groups of one type and a bounded size, so that few large messages are sent."""
+    by_type: dict[torch.dtype, list[torch.Tensor]] = {}
+    for gradient in gradients:
+        bucket = by_type.setdefault(gradient.dtype, [])
+        bucket.append(gradient)
+        if sum(g.numel() * g.element_size() for g in bucket) >= BUCKET_BYTES:
+            yield by_type.pop(gradient.dtype)
+    yield from by_type.values()
