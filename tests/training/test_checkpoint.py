@@ -100,7 +100,7 @@ def test_records_become_plain_values():
 
 def test_a_writer_killed_at_any_moment_leaves_whole_files_only(tmp_path):
     code = (
-        "import sys, torch; from pathlib import Path; from s3prl.utility import checkpoint as c\n"
+        "import sys, torch; from pathlib import Path; from s3prl.training import checkpoint as c\n"
         "step = 0\n"
         "while True:\n"
         "    step += 1; c.save({'Step': step, 'x': torch.full((300_000,), step)}, Path(sys.argv[1]), "
@@ -109,7 +109,7 @@ def test_a_writer_killed_at_any_moment_leaves_whole_files_only(tmp_path):
     for delay in (0.0, 0.013, 0.029, 0.05):
         writer = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT)
         before = {path.name for path in tmp_path.glob("states-*.ckpt")}
-        while {path.name for path in tmp_path.glob("states-*.ckpt")} <= before:
+        while {path.name for path in tmp_path.glob("states-*.ckpt")} <= before and writer.poll() is None:
             time.sleep(0.001)
         time.sleep(delay)
         writer.send_signal(signal.SIGKILL)
