@@ -1,31 +1,31 @@
 """Beam search over words with an n-gram language model (KenLM), by the flashlight-text library."""
 
 import importlib.util
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 from torch import Tensor
 
-from s3prl.utility.config import check_fields, nearest
 from s3prl.utility.errors import UserError
 from s3prl.utility.paths import find_path
+from s3prl.utility.typed import at_least, typed
 
-from ..common.characters import CharacterDictionary
+from .characters import CharacterDictionary
 
-DECODER_TYPES = ("none", "viterbi", "kenlm")
 WHERE = "downstream_expert.datarc.decoder_args"
 
 
-@dataclass(frozen=True)
+@dataclass
 class DecoderOptions:
     """The block `decoder_args` of the config."""
 
-    decoder_type: str = "none"  # none and viterbi: greedy only
+    decoder_type: Literal["none", "viterbi", "kenlm"] | None = None  # none and viterbi: greedy only
     kenlm_model: str | None = None  # .arpa, .arpa.gz or KenLM binary
     lexicon: str | None = None  # lines `WORD W O R D |`
-    nbest: int = 1
-    criterion: str = "ctc"
-    beam: int = 5
+    nbest: Annotated[int, at_least(1)] = 1
+    criterion: Literal["ctc"] = "ctc"
+    beam: Annotated[int, at_least(1)] = 5
     beam_size_token: int | None = None  # symbols tried per frame; all of them when absent
     beam_threshold: float = 25
     lm_weight: float = 2
@@ -34,28 +34,15 @@ class DecoderOptions:
     sil_weight: float = 0
 
     @classmethod
-    def from_config(cls, config: dict | None) -> "DecoderOptions":
-        """Check the block and fill in defaults.
+    def from_config(cls, config: dict | None, launch_dir: str | None = None) -> "DecoderOptions":
+        """Check the block, fill in defaults and find its files.
 
         Raises:
             UserError: an unknown field or value, or a file that is needed and not there.
         """
-        config = dict(config or {})
-        check_fields(config, [field.name for field in fields(cls)], WHERE)
-        config["decoder_type"] = str(config.get("decoder_type")).lower()
-        for name in ("beam_threshold", "lm_weight", "word_score", "unk_weight", "sil_weight"):
-            if name in config:
-                config[name] = _number(name, config[name])
-        options = cls(**config)
-        if options.decoder_type not in DECODER_TYPES:
-            raise UserError(
-                f"{WHERE}.decoder_type: {options.decoder_type} is not one of {', '.join(DECODER_TYPES)}."
-                f"{nearest(options.decoder_type, DECODER_TYPES)}"
-            )
-        if options.criterion != "ctc":
-            raise UserError(f"{WHERE}.criterion: only ctc is possible, not {options.criterion}.")
+        options = typed(cls, config, WHERE)
         if options.uses_language_model:
-            options._check_files()
+            options._find_files(launch_dir)
         return options
 
     @property
@@ -63,7 +50,7 @@ class DecoderOptions:
         """Whether beam search is asked for."""
         return self.decoder_type == "kenlm"
 
-    def _check_files(self) -> None:
+    def _find_files(self, launch_dir: str | None) -> None:
         if importlib.util.find_spec("flashlight") is None:
             raise UserError(
                 "decoder_type kenlm needs the package flashlight-text. "
@@ -76,16 +63,10 @@ class DecoderOptions:
         }
         for name, page in pages.items():
             value = getattr(self, name)
-            if value is None or not find_path(value).is_file():
+            if value is None or not find_path(value, launch_dir).is_file():
                 problem = "is not set" if value is None else f"names {value}, which does not exist"
                 raise UserError(f"{WHERE}.{name} {problem}. decoder_type kenlm needs it: {page}.")
-
-
-def _number(name: str, value: object) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise UserError(f"{WHERE}.{name}: {value} is not a number (minus infinity is -.inf).") from None
+            setattr(self, name, str(find_path(value, launch_dir)))
 
 
 class BeamSearchDecoder:
@@ -108,9 +89,9 @@ class BeamSearchDecoder:
         from flashlight.lib.text.dictionary import create_word_dict
 
         self.nbest = options.nbest
-        lexicon = read_lexicon(find_path(options.lexicon), dictionary)
+        lexicon = read_lexicon(Path(options.lexicon), dictionary)
         self._words = create_word_dict({word: [] for word in (*lexicon, "<unk>")})
-        self._model = KenLM(str(find_path(options.kenlm_model)), self._words)
+        self._model = KenLM(options.kenlm_model, self._words)
         boundary = dictionary.index("|")
         self._trie = Trie(len(dictionary), boundary)
         start = self._model.start(False)

@@ -7,9 +7,9 @@ public S3PRL, compares output symbols with their word boundaries, the last one i
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..common.ark import write_ark
-from ..common.characters import spell, words_of
-from ..common.error_rate import edits, error_rate
+from .ark import write_ark
+from .characters import spell, words_of
+from .error_rate import edits, error_rate
 
 Records = dict[str, list]
 LM = "lm_"  # what beam search adds to the records

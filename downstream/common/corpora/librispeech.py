@@ -4,47 +4,37 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from s3prl.utility.errors import UserError
 from s3prl.utility.lengths import load_lengths
+from s3prl.utility.recordings import Recording
+
+from ..items import Item
 
 DOWNLOAD_PAGE = "https://www.openslr.org/12"
 MINI_COMMAND = "python preprocess/make_mini_corpora.py librispeech --output data/mini"
 
 
-@dataclass(frozen=True)
-class Utterance:
-    """One recording with its transcript; `samples` is 0 when the recording's length could not be read."""
-
-    name: str  # 1089-134686-0000
-    path: Path
-    text: str
-    samples: int
-
-
-def list_utterances(
-    root: Path, folders: Sequence[str], table_dir: Path, bad_audio: str = "error"
-) -> list[Utterance]:
-    """The utterances of some split folders, longest first.
+def items(root: Path, split: Sequence[str], table_dir: Path, keep_lost: bool = False) -> list[Item]:
+    """The utterances of some folders with their transcripts, longest first.
 
     Args:
         root: the folder that holds `train-clean-100` and its like.
-        folders: split folders under it.
+        split: folders under it.
         table_dir: where the tables of lengths are, or will be written when there are none yet.
-        bad_audio: "error" or "skip", what to do with transcripts whose recording is missing or unreadable;
-            when skipped they are listed here too, and noted when the data set tries to read them.
+        keep_lost: list transcripts whose recording is missing or unreadable too, as items of no length, for
+            the loader to note; otherwise they are an error.
 
     Raises:
-        UserError: no such corpus or folder, a recording without transcript, or (unless skipped) a
-            transcript without a readable recording.
+        UserError: no such corpus or folder, a recording without transcript, or a transcript without a
+            readable recording.
     """
-    utterances = []
-    for folder in folders:
+    found = []
+    for folder in split:
         check_folder(root, folder)
-        utterances += _list_folder(root, folder, table_dir, bad_audio)
-    return sorted(utterances, key=lambda utterance: (-utterance.samples, utterance.name))
+        found += _list_folder(root, folder, table_dir, keep_lost)
+    return sorted(found, key=lambda item: (-item.samples, item.name))
 
 
 def check_folder(root: Path, folder: str) -> None:
@@ -87,10 +77,10 @@ def read_transcripts(root: Path, folder: str) -> dict[str, tuple[Path, str]]:
     return transcripts
 
 
-def _list_folder(root: Path, folder: str, table_dir: Path, bad_audio: str) -> list[Utterance]:
+def _list_folder(root: Path, folder: str, table_dir: Path, keep_lost: bool) -> list[Item]:
     transcripts = read_transcripts(root, folder)
     lengths = load_lengths(root, folder, table_dir)
-    utterances = []
+    found = []
     for relative, samples in lengths.items():
         path = root / relative
         if path.stem not in transcripts:
@@ -98,12 +88,12 @@ def _list_folder(root: Path, folder: str, table_dir: Path, bad_audio: str) -> li
                 f"{path} has no transcript in {path.parent}/*.trans.txt. Add the line "
                 f"`{path.stem} ITS TEXT` there, or remove the recording and {table_dir}/{folder}.csv."
             )
-        utterances.append(Utterance(path.stem, path, transcripts.pop(path.stem)[1], samples))
-    if transcripts and bad_audio != "skip":
+        found.append(Item(path.stem, Recording(path), transcripts.pop(path.stem)[1], samples))
+    if transcripts and not keep_lost:
         name, (path, _) = next(iter(transcripts.items()))
         raise UserError(
             f"{len(transcripts)} transcript(s) of {root / folder} have no readable recording, the first is "
             f"{name} ({path}). Restore the files and remove {table_dir}/{folder}.csv, or run with "
             "`--bad_audio skip`, which lists them in bad_audio.tsv of the experiment."
         )
-    return utterances + [Utterance(name, path, text, 0) for name, (path, text) in transcripts.items()]
+    return found + [Item(name, Recording(path), text) for name, (path, text) in transcripts.items()]
