@@ -69,7 +69,7 @@ def _build_upstream(args: argparse.Namespace) -> nn.Module:
     )
     if processes.is_leader():
         processes.wait()
-    traits_of(upstream).for_task(f"{args.downstream}-{Path(args.config).stem}")
+    traits_of(upstream).for_task(f"{args.downstream}-{Path(args.config or 'config').stem}")
     return upstream
 
 

@@ -1,4 +1,4 @@
-"""What the training loop asks of a job: data, a loss, a report. Waves, tasks and models are the job's affair."""
+"""What the training loop asks of a job: data, a loss, a report. Waves and models are the job's affair."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -88,11 +88,13 @@ class Job(ABC):
         """
         return item
 
+    @abstractmethod
     def note_dropped(self, notes: Sequence[Any]) -> None:
         """Write down at once what `prepare` said of items that it dropped; called on every process."""
 
+    @abstractmethod
     def report_dropped(self, split: str, notes: Sequence[Any]) -> None:
-        """Tell the user of the items that all processes dropped since the last report; there may be none."""
+        """Tell the user of the items that all processes dropped since the last report, if any."""
 
     def autocast(self) -> AbstractContextManager:
         """The precision that `runner.fp16` or `runner.bf16` asks for."""

@@ -1,4 +1,4 @@
-"""The training loop: updates in an order that a resumed run repeats exactly; logs, evaluation, checkpoints."""
+"""The training loop: updates in an order that a resumed run repeats; logs, evaluation, checkpoints."""
 
 import signal
 import sys
@@ -148,7 +148,7 @@ class Training:
         self._failures = 0
         if self.head.counters["nan_gradients"] > skipped:
             self._say(
-                f"[Runner] The gradients of step {self.head.step} are not finite: update skipped, "
+                f"[Runner] Gradients that are not finite at step {self.head.step}: update skipped, "
                 f"{self.head.counters['nan_gradients']} so far."
             )
         return True

@@ -172,7 +172,7 @@ def _drawn(sampler: Any, seed: int, epoch: int) -> list:
 
 
 def _split_items(group: list[int], parts: int) -> GlobalBatch:
-    """Every `parts`-th item to the same micro-batch; one without any gets an item whose loss counts nothing."""
+    """Every `parts`-th item to one micro-batch; where none is left, an item whose loss counts nothing."""
     split = [group[part::parts] for part in range(parts)]
     return [(own, len(own) * parts / len(group)) if own else (group[:1], 0.0) for own in split]
 

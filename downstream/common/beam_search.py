@@ -20,7 +20,7 @@ WHERE = "downstream_expert.datarc.decoder_args"
 class DecoderOptions:
     """The block `decoder_args` of the config."""
 
-    decoder_type: Literal["none", "viterbi", "kenlm"] | None = None  # none and viterbi: greedy only
+    decoder_type: Literal["none", "viterbi", "kenlm"] = "none"  # none and viterbi: greedy only
     kenlm_model: str | None = None  # .arpa, .arpa.gz or KenLM binary
     lexicon: str | None = None  # lines `WORD W O R D |`
     nbest: Annotated[int, at_least(1)] = 1
@@ -40,6 +40,8 @@ class DecoderOptions:
         Raises:
             UserError: an unknown field or value, or a file that is needed and not there.
         """
+        config = dict(config or {})
+        config["decoder_type"] = str(config.get("decoder_type")).lower()  # None and "None" are greedy too
         options = typed(cls, config, WHERE)
         if options.uses_language_model:
             options._find_files(launch_dir)

@@ -4,7 +4,6 @@ Tasks written for the public S3PRL say `from ..model import *`; names, arguments
 the ones they expect. Every head takes `([batch, frames, dim], lengths)` and returns `(output, lengths)`.
 """
 
-import inspect
 from collections.abc import Sequence
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from s3prl.utility.config import nearest
 from s3prl.utility.errors import UserError
+from s3prl.utility.typed import typed
 
 
 def valid_frames(lengths: Tensor | Sequence[int], frames: int, device: torch.device) -> Tensor:
@@ -125,13 +125,7 @@ def get_downstream_model(input_dim: int, output_dim: int, config: dict) -> nn.Mo
         UserError: no such head, or an argument that it does not take.
     """
     name = config.get("select")
-    head = _pick(name, HEADS, "select")
-    options = config.get(name) or {}
-    parameters = inspect.signature(head).parameters
-    for option in options:
-        if option not in parameters:
-            raise UserError(f"{name} has no option '{option}'.{nearest(option, parameters)}")
-    return head(input_dim, output_dim, **options)
+    return typed(_pick(name, HEADS, "select"), config.get(name), str(name), input_dim, output_dim)
 
 
 def _pick(name: str | None, choices: dict[str, type[nn.Module]], field: str) -> type[nn.Module]:

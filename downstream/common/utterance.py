@@ -1,4 +1,4 @@
-"""Tasks with one label per utterance: project every frame, pool over time, classify (SUPERB's KS, IC, SID, ER).
+"""Tasks with one label per utterance (SUPERB's KS, IC, SID, ER): project every frame, pool over time, classify.
 
 `downstream_expert.modelrc` has the layout of the public configs: `projector_dim`, `select` and a block under
 the selected name.
