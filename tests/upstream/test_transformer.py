@@ -6,10 +6,15 @@ import torch
 
 from s3prl import hub
 from s3prl.training.checkpoint import load
-from s3prl.upstream.mockingjay.augment import spec_augment
-from s3prl.upstream.mockingjay.expert import scaled
-from s3prl.upstream.mockingjay.model import SpecPredictionHead, TransformerConfig, TransformerModel, sinusoids
-from s3prl.upstream.mockingjay.pretrained import read
+from s3prl.upstream.common.mel_transformer.augment import spec_augment
+from s3prl.upstream.common.mel_transformer.expert import scaled
+from s3prl.upstream.common.mel_transformer.model import (
+    SpecPredictionHead,
+    TransformerConfig,
+    TransformerModel,
+    sinusoids,
+)
+from s3prl.upstream.common.mel_transformer.pretrained import read
 from s3prl.utility.errors import UserError
 
 ENTRIES = {

@@ -9,10 +9,10 @@ import torch
 from torch.nn import functional as F
 
 from s3prl import hub
+from s3prl.upstream.common.conv_layers import frames_after, parse_conv_layers
+from s3prl.upstream.common.wav2vec.model import Wav2Vec
+from s3prl.upstream.common.wav2vec.settings import Settings
 from s3prl.upstream.interfaces import Featurizer
-from s3prl.upstream.wav2vec.conv_layers import frames_after, parse_conv_layers
-from s3prl.upstream.wav2vec.model import Wav2Vec
-from s3prl.upstream.wav2vec.settings import Settings
 from s3prl.utility.errors import UserError
 
 ENTRIES = {

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..apc.filterbank import FilterbankExpert, audio_features
+from ..common.filterbank import FilterbankExpert, audio_features
 from ..loading import load_weights, read, shape_of
 from .model import Decoar
 

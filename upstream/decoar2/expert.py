@@ -8,7 +8,7 @@ from torch import Tensor
 
 from s3prl.utility.errors import UserError
 
-from ..apc.filterbank import FilterbankExpert, audio_features
+from ..common.filterbank import FilterbankExpert, audio_features
 from ..loading import load_weights, read, shape_of
 from .model import Decoar2, Decoar2Config
 

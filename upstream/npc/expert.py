@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from ..apc.predictive import PredictiveExpert
+from ..common.predictive import PredictiveExpert
 from .model import Npc, NpcConfig
 
 

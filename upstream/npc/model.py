@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..apc.vq import VqConfig, codebooks, quantise
+from ..common.vq import VqConfig, codebooks, quantise
 from ..features.frames import valid_mask
 from ..features.options import check_choice
 

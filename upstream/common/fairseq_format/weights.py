@@ -6,7 +6,7 @@ from torch import Tensor
 
 from s3prl.utility.errors import UserError
 
-from ..loading import listed
+from ...loading import listed
 from .reading import Published
 
 _LAYER = r"(encoder\.layers\.\d+\.)"

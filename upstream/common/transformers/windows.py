@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from ..features.frames import check_lengths, check_wavs
-from ..features.kaldi import KaldiFeatures
-from ..interfaces import UpstreamBase
+from ...features.frames import check_lengths, check_wavs
+from ...features.kaldi import KaldiFeatures
+from ...interfaces import UpstreamBase
 from .adapter import captured, without_randomness
 from .library import transformers
 

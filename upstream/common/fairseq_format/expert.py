@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from s3prl.utility.errors import UserError
 
-from ..hf.adapter import TransformersUpstream
-from ..hf.library import transformers
-from ..loading import load_weights
+from ...loading import load_weights
+from ..transformers.adapter import TransformersUpstream
+from ..transformers.library import transformers
 from .reading import Published, read
 from .settings import transformers_fields
 from .weights import converted

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from ..features.frames import check_lengths, check_wavs, valid_mask
-from ..grouping import in_equal_lengths
-from ..interfaces import UpstreamBase
+from ...features.frames import check_lengths, check_wavs, valid_mask
+from ...grouping import in_equal_lengths
+from ...interfaces import UpstreamBase
 from .library import transformers
 
 EPSILON = 1e-5  # of the normalisation of wavs, as in fairseq

@@ -9,9 +9,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from s3prl.utility.errors import UserError
 
-from ..features.frames import check_wavs, valid_mask
-from ..features.kaldi import KaldiFeatures
-from ..interfaces import SAMPLE_RATE, UpstreamBase
+from ...features.frames import check_wavs, valid_mask
+from ...features.kaldi import KaldiFeatures
+from ...interfaces import SAMPLE_RATE, UpstreamBase
 from .adapter import TransformersUpstream, captured, padded, without_randomness
 from .library import transformers
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from s3prl.utility import safe_load
 from s3prl.utility.errors import UserError
 
-from ..loading import UNREADABLE, load_weights, settings_from
+from ...loading import UNREADABLE, load_weights, settings_from
 from .model import SpecPredictionHead, TransformerConfig, TransformerModel
 
 STAND_INS = ("optimizers.WarmupLinearSchedule",)  # the learning-rate schedule in optimizers of 2020
