@@ -13,16 +13,16 @@ def add_launch_folder(folder: str | Path) -> None:
         _launch_folders.append(folder)
 
 
-def find_path(path: str | Path) -> Path:
+def find_path(path: str | Path, *folders: str | Path) -> Path:
     """Resolve a path of a config or of the command line.
 
-    A relative path is looked for in the working folder, then in the folder from which the experiment
-    was started first, then in the repository; so that a checkpoint can be evaluated from anywhere.
-    When it exists nowhere, it is returned as it is, relative to the working folder.
+    A relative path is looked for in the working folder, then in `folders` (such as the folder from which an
+    experiment was started first, so that its checkpoint can be evaluated from anywhere), then in the
+    repository. When it exists nowhere, it is returned as it is, relative to the working folder.
     """
     path = Path(path).expanduser()
     if not path.is_absolute() and not path.exists():
-        for base in (*_launch_folders, ROOT):
+        for base in map(Path, (*folders, *_launch_folders, ROOT)):
             if (base / path).exists():
                 return base / path
     return path

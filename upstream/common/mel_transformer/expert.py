@@ -28,9 +28,9 @@ AUGMENTED_STATE = 86  # and of the last hidden state
 class MelTransformerExpert(UpstreamBase):
     """A pre-trained transformer on acoustic features: its input representation and the output of each layer.
 
-    Two things in the published models depend on the rest of the batch: mel features (see features/stft.py)
-    and, for utterances longer than those of the pre-training, where they are cut into chunks. With `alone`
-    neither does.
+    An utterance's values are those it has alone. In the public S3PRL two things depend on the rest of the
+    batch: mel features (see features/stft.py) and, for utterances longer than those of the pre-training,
+    where they are cut into chunks. With `public_batch` they do here too.
     """
 
     family: str  # prefix of the entries
@@ -40,7 +40,7 @@ class MelTransformerExpert(UpstreamBase):
         ckpt: str | None = None,
         model_config: str | None = None,
         options_config: str | None = None,
-        alone: bool = False,
+        public_batch: bool = False,
         **kwargs: Any,
     ) -> None:
         """
@@ -48,7 +48,7 @@ class MelTransformerExpert(UpstreamBase):
             ckpt: path of a checkpoint of the pre-training.
             model_config: the same as `options_config`, which goes before it.
             options_config: path of a YAML file with fields of `Options`.
-            alone: give every utterance the values it has alone, in any batch.
+            public_batch: give the values of the public S3PRL for the batch.
 
         Raises:
             UserError: no file is given, or one that cannot be used.
@@ -56,17 +56,19 @@ class MelTransformerExpert(UpstreamBase):
         super().__init__(**kwargs)
         pretrained = read(need_checkpoint(ckpt, f"{self.family}_local"))
         self.name = f"[{self.family}]"
-        self.options, self.alone = read_options(options_config or model_config), alone
-        self.features = features_from_config(_features(pretrained.audio, alone), f"{ckpt}: audio")
+        self.options = read_options(options_config or model_config)
+        self.public_batch = public_batch
+        self.features = features_from_config(_features(pretrained.audio, public_batch), f"{ckpt}: audio")
         self.target_rms = None if "kaldi" in pretrained.audio else _rms(pretrained.audio.get("target_level"))
         self.sequence_length = pretrained.sequence_length
         self.model = _model(pretrained, self.options, self.features.dim)
         self.output_dim = pretrained.config.hidden_size
 
     @property
-    def leaks_padding(self) -> bool:
-        """Whether an utterance's values can depend on the longest of its batch."""
-        return not self.alone and (isinstance(self.features, StftFeatures) or self.sequence_length > 0)
+    def batch_invariant(self) -> bool:
+        """Whether an utterance's values are those it has alone, in any batch."""
+        changed = isinstance(self.features, StftFeatures) or self.sequence_length > 0
+        return not (self.public_batch and changed)
 
     def get_downsample_rates(self, key: str) -> int:
         """Samples per frame."""
@@ -106,7 +108,7 @@ class MelTransformerExpert(UpstreamBase):
 
     def _chunk_sizes(self, frames: list[int]) -> list[int]:
         """Frames per chunk of each utterance."""
-        split = frames if self.alone else [max(frames)] * len(frames)
+        split = [max(frames)] * len(frames) if self.public_batch else frames
         return [chunk_size(total, self.sequence_length or total) for total in split]
 
 
@@ -125,11 +127,11 @@ def _rms(level: Any) -> float | None:
     return None if level in (None, "None") else 10 ** (float(level) / 20)
 
 
-def _features(audio: Mapping[str, Any], alone: bool) -> dict[str, Any]:
+def _features(audio: Mapping[str, Any], public_batch: bool) -> dict[str, Any]:
     """The part of `audio` that describes the input of the model."""
     config = {name: value for name, value in audio.items() if name in AUDIO_FIELDS}
-    if alone and "kaldi" not in config:
-        config["pad"] = "reflect_each"
+    if public_batch and "kaldi" not in config:
+        config["pad"] = "batch"
     return config
 
 

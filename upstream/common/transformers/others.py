@@ -62,7 +62,7 @@ class AnyUpstream(UpstreamBase):
     Slow, without gradients to the waves, and the frames of an utterance are counted by rounding.
     """
 
-    leaks_padding = False
+    batch_invariant = True
 
     def __init__(self, model: transformers.PreTrainedModel, folder: str, **options: Any) -> None:
         """

@@ -26,7 +26,7 @@ class WindowedUpstream(UpstreamBase):
     step: int
     rate: int
     shortest: int = 1
-    leaks_padding = False
+    batch_invariant = True
 
     def __init__(self, model: transformers.PreTrainedModel, **options: Any) -> None:
         """

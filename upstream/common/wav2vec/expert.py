@@ -6,9 +6,10 @@ from typing import Any
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from s3prl.utility.weights import load_weights
+
 from ...features.frames import check_lengths, check_wavs
 from ...interfaces import UpstreamBase
-from ...loading import load_weights
 from ..conv_layers import frames_after
 from .model import Wav2Vec
 from .settings import published
@@ -47,9 +48,9 @@ class Wav2VecExpert(UpstreamBase):
         self.layers = self.model.feature_extractor.layers
 
     @property
-    def leaks_padding(self) -> bool:
-        """Whether an utterance's values depend on the longest of its batch."""
-        return not self.alone
+    def batch_invariant(self) -> bool:
+        """Whether an utterance's values are those it has alone, in any batch."""
+        return self.alone
 
     def get_downsample_rates(self, key: str) -> int:
         """Samples per frame."""
