@@ -8,12 +8,9 @@ ROOT = Path(__file__).resolve().parent.parent  # holds upstream/, downstream/, u
 def find_path(path: str | Path, *folders: str | Path | None) -> Path:
     """Resolve a path of a config or of the command line.
 
-    A relative path is looked for in the working folder, then in `folders`, then in the repository; so that
-    a checkpoint can be evaluated from anywhere. When it exists nowhere, it is returned as it is, relative to
-    the working folder.
-
-    Args:
-        folders: such as the one from which an experiment was started first; None is passed over.
+    A relative path is looked for in the working folder, then in `folders` (such as the folder from which an
+    experiment was started first, so that its checkpoint can be evaluated from anywhere; None is passed over),
+    then in the repository. When it exists nowhere, it is returned as it is, relative to the working folder.
     """
     path = Path(path).expanduser()
     if not path.is_absolute() and not path.exists():

@@ -43,7 +43,7 @@ class FilterbankExpert(UpstreamBase):
     hidden states [batch, frames, dim].
     """
 
-    leaks_padding = False
+    batch_invariant = True
 
     def __init__(
         self, name: str, features: KaldiPipeline, model: nn.Module, skip: int = 1, **options: Any

@@ -5,7 +5,9 @@ from typing import Any
 
 from torch import nn
 
-from ..loading import load_weights, read, settings_from
+from s3prl.utility.weights import load_weights
+
+from ..loading import read, settings_from
 from .filterbank import FilterbankExpert, audio_features
 from .vq import VqConfig
 

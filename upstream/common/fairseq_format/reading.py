@@ -10,8 +10,8 @@ from torch import Tensor
 from s3prl.utility.errors import UserError
 from s3prl.utility.paths import find_path
 
-from ..interfaces import SAMPLE_RATE
-from ..loading import read as read_file
+from ...interfaces import SAMPLE_RATE
+from ...loading import read as read_file
 
 STAND_INS = ("fairseq.data.dictionary.Dictionary",)  # HuBERT's files carry their cluster names in one
 FINE_TUNED = "w2v_encoder.w2v_model."  # where fairseq's recognisers keep the pre-trained network

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..features.frames import valid_mask
-from .conv_layers import ConvLayer, frames_after, parse_conv_layers
-from .norm import Block, Float32GroupNorm
+from ...features.frames import valid_mask
+from ..conv_layers import ConvLayer, frames_after, parse_conv_layers
+from ..group_norm import Block, Float32GroupNorm
 from .quantizer import GumbelQuantizer, KmeansQuantizer
 from .settings import Settings
 

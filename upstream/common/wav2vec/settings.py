@@ -8,9 +8,9 @@ from torch import Tensor
 
 from s3prl.utility.errors import UserError
 
+from ...loading import settings_from
+from ..conv_layers import parse_conv_layers
 from ..fairseq_format.reading import read
-from ..loading import settings_from
-from .conv_layers import parse_conv_layers
 
 # What fairseq's older files, which keep the options of their command line, mean by a missing option.
 COMMAND_LINE_DEFAULTS = {"skip_connections_agg": False, "log_compression": False}

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from ..features.frames import check_lengths, check_wavs, valid_mask
-from ..grouping import in_equal_lengths
-from ..interfaces import UpstreamBase
+from ...features.frames import check_lengths, check_wavs, valid_mask
+from ...grouping import in_equal_lengths
+from ...interfaces import UpstreamBase
 from .library import transformers
 
 EPSILON = 1e-5  # of the normalisation of wavs, as in fairseq
@@ -58,12 +58,12 @@ class TransformersUpstream(UpstreamBase):
         return math.prod(stride for _, stride in self.convolutions)
 
     @property
-    def leaks_padding(self) -> bool:
-        """Whether an utterance's values depend, as published, on how far its batch pads it."""
+    def batch_invariant(self) -> bool:
+        """Whether an utterance's values are those it has alone, however far its batch pads it."""
         config = self.model.config
         normed_over_time = getattr(config, "feat_extract_norm", "layer") == "group"
         stacked_positions = hasattr(config, "conv_pos_kernel_size")  # data2vec: only the first finds zeros
-        return (normed_over_time or stacked_positions) and not self.alone
+        return self.alone or not (normed_over_time or stacked_positions)
 
     def num_frames(self, samples: int) -> int:
         """Exact frames of an utterance of `samples`; 0 when it is too short for one."""
@@ -129,9 +129,9 @@ class EvenSplitUpstream(TransformersUpstream):
     """
 
     @property
-    def leaks_padding(self) -> bool:
-        """True, for this rule, unless wavs of different lengths are computed apart."""
-        return not self.alone
+    def batch_invariant(self) -> bool:
+        """With this rule only where wavs of different lengths are computed apart."""
+        return self.alone
 
     def padding_frames(self, lengths: Sequence[int], frames: int) -> list[int]:
         """How many of the `frames` of each utterance are padding, if they have `lengths` in samples."""

@@ -9,9 +9,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from s3prl.utility.errors import UserError
 
-from ..features.frames import check_wavs, valid_mask
-from ..features.kaldi import KaldiFeatures
-from ..interfaces import SAMPLE_RATE, UpstreamBase
+from ...features.frames import check_wavs, valid_mask
+from ...features.kaldi import KaldiFeatures
+from ...interfaces import SAMPLE_RATE, UpstreamBase
 from .adapter import TransformersUpstream, captured, padded, without_randomness
 from .library import transformers
 
@@ -62,7 +62,7 @@ class AnyUpstream(UpstreamBase):
     Slow, without gradients to the waves, and the frames of an utterance are counted by rounding.
     """
 
-    leaks_padding = False
+    batch_invariant = True
 
     def __init__(self, model: transformers.PreTrainedModel, folder: str, **options: Any) -> None:
         """

@@ -1,11 +1,13 @@
-"""The network of APC (Chung et al., Interspeech 2019) and VQ-APC (Chung et al., Interspeech 2020)."""
+"""The network and the upstream of APC (Chung et al., Interspeech 2019) and VQ-APC (Interspeech 2020)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
 from ..features.frames import valid_mask
+from .predictive import PredictiveExpert
 from .vq import VqConfig, codebooks, quantise
 
 
@@ -66,3 +68,18 @@ class Apc(nn.Module):
         if self.vq_layers is not None:
             last_hidden_state = quantise(last_hidden_state, self.vq_layers)
         return self.postnet(last_hidden_state)
+
+
+class AutoregressiveExpert(PredictiveExpert):
+    """The outputs of all GRU layers, the last of which VQ-APC quantises for its prediction only."""
+
+    def __init__(self, ckpt: str | None = None, model_config: str | None = None, **options: Any) -> None:
+        """
+        Args:
+            ckpt: path of a checkpoint of the public S3PRL, which holds the sizes of the model too.
+            model_config: not used.
+
+        Raises:
+            UserError: no such file, or not a checkpoint of APC or VQ-APC.
+        """
+        super().__init__("APC", ckpt, ApcConfig, Apc, **options)

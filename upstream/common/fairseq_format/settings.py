@@ -4,8 +4,8 @@ from typing import Any
 
 from s3prl.utility.errors import UserError
 
-from ..interfaces import SAMPLE_RATE
-from ..wav2vec.conv_layers import parse_conv_layers
+from ...interfaces import SAMPLE_RATE
+from ..conv_layers import parse_conv_layers
 from .reading import Published
 
 # What fairseq assumes where an older file says nothing: the published base models.

@@ -11,7 +11,7 @@ from s3prl.utility.download import DownloadError, forbidden_by, hub_dir, usual_h
 from s3prl.utility.errors import UserError, first_line
 from s3prl.utility.paths import find_path
 
-from ..interfaces import SAMPLE_RATE, UpstreamBase
+from ...interfaces import SAMPLE_RATE, UpstreamBase
 
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 SETTINGS = ["config.json", "preprocessor_config.json", "processor_config.json"]

@@ -6,7 +6,7 @@ from typing import Any
 from s3prl.utility.config import check_fields, load_yaml
 from s3prl.utility.errors import UserError
 
-from ..loading import truth
+from ...loading import truth
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
 
 from s3prl.utility.errors import UserError
+from s3prl.utility.weights import load_weights
 
-from ..hf.adapter import TransformersUpstream
-from ..hf.library import transformers
-from ..loading import load_weights
+from ..transformers.adapter import TransformersUpstream
+from ..transformers.library import transformers
 from .reading import Published, read
 from .settings import transformers_fields
 from .weights import converted

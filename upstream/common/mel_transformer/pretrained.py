@@ -9,8 +9,9 @@ from torch import Tensor
 
 from s3prl.utility import safe_load
 from s3prl.utility.errors import UserError
+from s3prl.utility.weights import load_weights
 
-from ..loading import UNREADABLE, load_weights, settings_from
+from ...loading import UNREADABLE, settings_from
 from .model import SpecPredictionHead, TransformerConfig, TransformerModel
 
 STAND_INS = ("optimizers.WarmupLinearSchedule",)  # the learning-rate schedule in optimizers of 2020

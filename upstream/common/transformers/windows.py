@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from ..features.frames import check_lengths, check_wavs
-from ..features.kaldi import KaldiFeatures
-from ..interfaces import UpstreamBase
+from ...features.frames import check_lengths, check_wavs
+from ...features.kaldi import KaldiFeatures
+from ...interfaces import UpstreamBase
 from .adapter import captured, without_randomness
 from .library import transformers
 
@@ -26,7 +26,7 @@ class WindowedUpstream(UpstreamBase):
     step: int
     rate: int
     shortest: int = 1
-    leaks_padding = False
+    batch_invariant = True
 
     def __init__(self, model: transformers.PreTrainedModel, **options: Any) -> None:
         """

@@ -4,7 +4,7 @@ from typing import Any
 
 
 def from_repository(**options: Any) -> Any:
-    """See `s3prl.upstream.hf.loading.from_repository`."""
-    from ..hf.loading import from_repository
+    """See `s3prl.upstream.common.transformers.loading.from_repository`."""
+    from ..transformers.loading import from_repository
 
     return from_repository(**options)

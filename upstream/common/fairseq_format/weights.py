@@ -5,8 +5,8 @@ import re
 from torch import Tensor
 
 from s3prl.utility.errors import UserError
+from s3prl.utility.weights import listed
 
-from ..loading import listed
 from .reading import Published
 
 _LAYER = r"(encoder\.layers\.\d+\.)"

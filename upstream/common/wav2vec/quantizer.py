@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .norm import Block, Float32GroupNorm
+from ..group_norm import Block, Float32GroupNorm
 
 WIDENING = 2  # hidden units of the Gumbel logits' network, per input
 

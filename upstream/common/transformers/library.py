@@ -1,7 +1,7 @@
 """The transformers library, usable also where torchaudio's compiled part does not fit this PyTorch.
 
-`from s3prl.upstream.hf.library import transformers` in place of `import transformers`: the library imports
-torchaudio wherever it is installed, and fails if that fails, although none of its models needs it.
+Import `transformers` from here in place of `import transformers`: the library imports torchaudio wherever it
+is installed, and fails if that fails, although none of its models needs it.
 """
 
 import importlib
