@@ -18,7 +18,7 @@ from s3prl.utility.config import load_yaml, nearest
 from s3prl.utility.errors import DamagedCheckpoint, UserError
 from s3prl.utility.files import states_in
 from s3prl.utility.override import apply_override
-from s3prl.utility.paths import ROOT, find_path
+from s3prl.utility.paths import find_path
 
 from .config_check import check_config
 
@@ -42,7 +42,10 @@ class Experiment:
 
 def tasks() -> list[str]:
     """Names of all downstream folders that hold an expert.py."""
-    return sorted(path.parent.name for path in (ROOT / "downstream").glob("*/expert.py"))
+    import s3prl.downstream
+
+    folders = map(Path, s3prl.downstream.__path__)
+    return sorted({path.parent.name for folder in folders for path in folder.glob("*/expert.py")})
 
 
 def check_task(name: str | None) -> None:

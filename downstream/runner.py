@@ -111,6 +111,7 @@ class Runner(Job):
     def loss(self, split: str, batch: Any, records: Records, batch_id: int | None = None) -> Tensor:
         """The task's loss of a batch."""
         wavs, *others = batch
+        self._lengths = [len(wav) for wav in wavs]  # a batch may be an iterator, and now it is spent
         training = batch_id is None
         features = self.features(wavs, augment=training)
         number = {} if training else {"batch_id": batch_id}
@@ -143,9 +144,9 @@ class Runner(Job):
             where = self.bad_audio.path
             tqdm.write(f"{split}: {count} unreadable recording(s) skipped, listed in {where}", sys.stderr)
 
-    def describe(self, batch: Any) -> str:
-        """How many utterances, and how long the longest is."""
-        return f"{len(batch[0])} utterances of up to {max(map(len, batch[0])) / SAMPLE_RATE:.1f} s"
+    def describe_latest(self) -> str:
+        """How many utterances the latest batch had, and how long the longest was."""
+        return f"{len(self._lengths)} utterances of up to {max(self._lengths) / SAMPLE_RATE:.1f} s"
 
     def settings_to_save(self) -> dict[str, Any]:
         """Arguments and config, by which a checkpoint rebuilds the experiment."""

@@ -83,7 +83,7 @@ def _compute(job: Job, split: str, loaded: Loaded, records: Records) -> None:
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise UserError(
-                f"Out of memory while evaluating {split}, at a batch of {job.describe(loaded.batch)}. "
+                f"Out of memory while evaluating {split}, at a batch of {job.describe_latest()}. "
                 "Lower the evaluation batch size (config.downstream_expert)."
             ) from error
         raise

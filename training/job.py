@@ -73,8 +73,8 @@ class Job(ABC):
         """
 
     @abstractmethod
-    def describe(self, batch: Any) -> str:
-        """A batch in a few words, for messages: `16 utterances of up to 12.3 s`."""
+    def describe_latest(self) -> str:
+        """The batch that `loss` was given last, in a few words: `16 utterances of up to 12.3 s`."""
 
     @abstractmethod
     def settings_to_save(self) -> dict[str, Any]:

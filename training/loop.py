@@ -134,7 +134,7 @@ class Training:
                 except RuntimeError as error:
                     if not is_out_of_memory(error):
                         raise
-                    failed = self.job.describe(loaded.batch)
+                    failed = self.job.describe_latest()
             if loaded.key.last:
                 break
         self._advance(loaded.key)

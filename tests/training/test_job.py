@@ -68,8 +68,8 @@ class LineJob(Job):
     def report_dropped(self, split, notes):
         pass
 
-    def describe(self, batch):
-        return f"{len(batch)} numbers"
+    def describe_latest(self):
+        return "some numbers"
 
     def settings_to_save(self):
         return {"Args": {}, "Config": {}}

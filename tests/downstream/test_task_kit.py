@@ -1,0 +1,189 @@
+"""The shapes of the task kit, each as a task folder of a page: data, training, files, several processes."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import metrics, same
+
+import s3prl.downstream
+from s3prl.downstream.common.dataset import ItemDataset, LoaderSettings, training_loader
+from s3prl.downstream.common.frame import fit_to_labels
+from s3prl.downstream.common.items import Item
+from s3prl.training import checkpoint as checkpoints
+from s3prl.training.sampling import Shard, plan_epoch
+from s3prl.utility.recordings import Recording
+
+UTTERANCES = '''
+"""Which of three tones a recording is."""
+
+from s3prl.downstream.common.dataset import LoaderSettings
+from s3prl.downstream.common.items import Item
+from s3prl.downstream.common.utterance import UtteranceTask
+from s3prl.utility.recordings import Recording
+
+
+class DownstreamExpert(UtteranceTask):
+    name, reads, balanced, crop = "tones", "mean", True, 0.3
+
+    def __init__(self, upstream_dim, downstream_expert, expdir, runner=None, launch_dir=None, **kwargs):
+        self.datarc = downstream_expert["datarc"]
+        loading = LoaderSettings(train_batch_size=4, eval_batch_size=3, num_workers=1)
+        super().__init__(
+            upstream_dim, ["low", "mid", "high"], loading, downstream_expert["modelrc"],
+            expdir=expdir, runner=runner, launch_dir=launch_dir,
+        )
+
+    def items(self, split):
+        paths = sorted(self.find(self.datarc["root"]).glob(f"{split}/*.wav"))
+        return [Item(path.stem, Recording(path), path.stem.split("-")[0]) for path in paths]
+'''
+
+FRAMES = '''
+"""Which of two tones is heard at every 10 ms."""
+
+import numpy as np
+
+from s3prl.downstream.common.dataset import LoaderSettings
+from s3prl.downstream.common.frame import FrameTask
+from s3prl.downstream.common.items import Item
+from s3prl.utility.recordings import Recording
+
+
+class DownstreamExpert(FrameTask):
+    name = "halves"
+
+    def __init__(self, upstream_dim, upstream_rate, downstream_expert, expdir, runner=None, **kwargs):
+        self.root = downstream_expert["datarc"]["root"]
+        super().__init__(
+            upstream_dim, upstream_rate, 2, LoaderSettings(4, 3, 0), downstream_expert["modelrc"],
+            expdir=expdir, runner=runner,
+        )
+
+    def items(self, split):
+        found = []
+        for path in sorted(self.find(self.root).glob(f"{split}/*.wav")):
+            labels = np.loadtxt(path.with_suffix(".txt"), dtype=int)
+            found.append(Item(path.stem, Recording(path), labels, 160 * len(labels)))
+        return found
+'''
+
+CONFIG = """
+runner: {total_steps: 40, log_step: 10, eval_step: 20, save_step: 20, max_keep: 3, eval_dataloaders: [dev]}
+optimizer: {name: TorchOptim, torch_optim_name: Adam, lr: 0.02}
+downstream_expert:
+  datarc: {root: corpus}
+  modelrc: MODELRC
+"""
+
+
+@pytest.fixture
+def plug_in(workdir, monkeypatch):
+    """Make a task folder, without touching the clone."""
+    folder = workdir / "tasks"
+    folder.mkdir()
+    monkeypatch.setattr(s3prl.downstream, "__path__", [*s3prl.downstream.__path__, str(folder)])
+
+    def write(name, code, modelrc):
+        (folder / name).mkdir()
+        (folder / name / "expert.py").write_text(code)
+        Path(f"{name}.yaml").write_text(CONFIG.replace("MODELRC", modelrc))
+        return ["-m", "train", "-u", "fbank_no_cmvn", "-d", name, "-c", f"{name}.yaml"]
+
+    yield write
+    for name in [name for name in sys.modules if name.startswith("s3prl.downstream.kit_")]:
+        del sys.modules[name]
+
+
+def write_tone(path, pitches, seconds, rng):
+    time = np.arange(int(16000 * seconds)) / 16000
+    part = len(time) // len(pitches)
+    wave = np.concatenate([0.3 * np.sin(2 * np.pi * pitch * time[:part]) for pitch in pitches])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, wave + rng.normal(0, 0.01, len(wave)), 16000)
+
+
+def tones_of_classes():
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 12), ("dev", 7), ("test", 5)):
+        for index in range(count):
+            kind = "low" if index % 2 else ("mid", "high")[index // 2 % 2]
+            pitch = {"low": 300, "mid": 900, "high": 2500}[kind]
+            write_tone(Path(f"corpus/{split}/{kind}-{index}.wav"), [pitch], rng.uniform(0.35, 0.6), rng)
+
+
+MEAN_POOLING = "{projector_dim: 32, select: UtteranceLevel, UtteranceLevel: {pooling: MeanPooling}}"
+
+
+def test_an_utterance_task_learns_and_writes_what_it_predicted(plug_in, downstream):
+    tones_of_classes()
+    train = plug_in("kit_tones", UTTERANCES, MEAN_POOLING)
+    assert downstream(*train, "-p", "run") == 0
+    last = metrics(Path("run"))[-1]
+    assert last["split"] == "dev" and last["acc"] == 1.0
+    assert json.loads(Path("run/metric.json").read_text())["name"] == "acc"
+    truth, predicted = (Path(f"run/dev_{kind}.txt").read_text() for kind in ("truth", "predict"))
+    assert truth == predicted and truth.splitlines()[0] == "high-2 high"
+    assert downstream("-m", "evaluate", "-t", "test", "-e", "run/dev-best.ckpt") == 0
+    assert json.loads(Path("run/result.json").read_text())["metrics"]["acc"] == 1.0
+
+
+def test_random_crops_resume_to_the_bit(plug_in, downstream):
+    tones_of_classes()
+    train = plug_in("kit_tones", UTTERANCES, MEAN_POOLING)
+    assert downstream(*train, "-p", "whole") == 0
+    assert downstream(*train, "-a", "-p", "parts", "-o", "config.runner.total_steps=17") == 0
+    assert downstream("-m", "train", "-e", "parts", "-o", "config.runner.total_steps=40") == 0
+    whole, parts = (checkpoints.load(f"{name}/states-40.ckpt") for name in ("whole", "parts"))
+    assert same(whole["Downstream"], parts["Downstream"])
+
+
+def test_classes_come_equally_often_when_asked():
+    items = [Item(str(index), Recording("x"), "rare" if index == 0 else "usual") for index in range(40)]
+    dataset = ItemDataset(items, lambda item: item.label)
+    loader = training_loader(dataset, LoaderSettings(8), balance=lambda item: item.label)
+    drawn = [
+        index
+        for epoch in range(5)
+        for batch in plan_epoch(loader, 1, epoch, Shard())
+        for index in batch[0][0]
+    ]
+    assert 0.35 < drawn.count(0) / len(drawn) < 0.65
+    plain = training_loader(dataset, LoaderSettings(8))
+    assert sorted(index for batch in plan_epoch(plain, 1, 0, Shard()) for index in batch[0][0]) == list(
+        range(40)
+    )
+
+
+def test_a_frame_task_learns_where_one_tone_ends(plug_in, downstream):
+    rng = np.random.default_rng(1)
+    for split, count in (("train", 8), ("dev", 4)):
+        for index in range(count):
+            seconds = 0.4 + 0.02 * index
+            path = Path(f"corpus/{split}/{index}.wav")
+            write_tone(path, [300, 2000], seconds, rng)
+            frames = int(seconds * 100)
+            np.savetxt(path.with_suffix(".txt"), np.arange(frames) >= frames / 2, fmt="%d")
+    train = plug_in("kit_frames", FRAMES, "{select: FrameLevel}")
+    assert downstream(*train, "-p", "run") == 0
+    assert metrics(Path("run"))[-1]["acc"] > 0.9
+    name, accuracy = Path("run/dev_acc.txt").read_text().split("\n")[0].split()
+    assert name == "0" and float(accuracy) > 0.8
+
+
+def test_features_are_fitted_to_labels_of_another_rate():
+    feature = torch.arange(3.0)[:, None]
+    assert fit_to_labels([feature], [5], repeats=2)[0][:, 0].tolist() == [0, 0, 1, 1, 2]
+    assert fit_to_labels([feature], [5], repeats=1)[0][:, 0].tolist() == [0, 1, 2, 2, 2]
+    assert fit_to_labels([feature], [2], repeats=1)[0][:, 0].tolist() == [0, 1]
+
+
+def test_an_unknown_option_of_a_head_is_named(plug_in, downstream, capsys):
+    tones_of_classes()
+    wrong = "{projector_dim: 32, select: UtteranceLevel, UtteranceLevel: {poolin: MeanPooling}}"
+    assert downstream(*plug_in("kit_tones", UTTERANCES, wrong), "-p", "run") == 2
+    assert "no field 'poolin'. Did you mean 'pooling'" in capsys.readouterr().err
