@@ -97,8 +97,8 @@ class Runner(Job):
         """
         if any(isinstance(wav, Recording) for wav in wavs):
             raise UserError(
-                f"The data set of '{self.args.downstream}' is iterable and hands out recordings, which are read "
-                "only of data sets with __len__ and __getitem__. Let it hand out waves."
+                f"The data set of '{self.args.downstream}' is iterable and hands out recordings. They are "
+                "read of data sets with __len__ and __getitem__ only: let it hand out waves."
             )
         layers = self.featurizer.layers([len(wav) for wav in wavs], self.encoder(wavs))
         features = [feature.float() for feature in self.featurizer.mix(layers)]

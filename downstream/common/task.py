@@ -106,7 +106,7 @@ class Task(nn.Module):
     def log_records(
         self, split: str, records: Records, logger: Any, global_step: int, **kwargs: object
     ) -> list[str]:
-        """Report loss and metrics since the last call; names of checkpoints to save after a new best score."""
+        """Report loss and metrics since the last call; names the checkpoints of a new best score."""
         scores = {"loss": mean_loss(records), **self.scores(split, records)}
         for name, value in scores.items():
             logger.add_scalar(f"{self.name}/{split}-{name}", value, global_step=global_step)

@@ -1,4 +1,4 @@
-"""Tasks with one label per utterance (SUPERB's KS, IC, SID, ER): project every frame, pool over time, classify.
+"""Tasks with one label per utterance (KS, IC, SID, ER of SUPERB): project, pool over time, classify.
 
 `downstream_expert.modelrc` has the layout of the public configs: `projector_dim`, `select` and a block under
 the selected name.

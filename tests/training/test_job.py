@@ -1,4 +1,4 @@
-"""The engine on a job that knows no speech: dropped items, resuming, evaluation, signals left as they were."""
+"""The engine on a job that knows no speech: dropped items, resuming, evaluation, signal handlers."""
 
 import json
 import os
