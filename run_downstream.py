@@ -10,11 +10,9 @@ import os
 import signal
 import sys
 import textwrap
-from pathlib import Path
 
 from s3prl.downstream import experiment
-from s3prl.utility.device import choose_device
-from s3prl.utility.errors import UserError
+from s3prl.utility.errors import Terminated, UserError
 
 EXAMPLES = """\
 examples:
@@ -97,6 +95,11 @@ def _add_upstream_options(group: argparse._ArgumentGroup) -> None:
         help="give every utterance the features it has alone, also from models that look at padding; slower",
     )
     add(
+        "--upstream_public_batch",
+        action="store_true",
+        help="let models on spectrograms see the zeros behind shorter waves, as in the public S3PRL",
+    )
+    add(
         "--hub",
         choices=["torch", "huggingface"],
         default="torch",
@@ -123,67 +126,15 @@ def _add_machine_options(group: argparse._ArgumentGroup) -> None:
     add("--verbose", action="store_true", help="print every training log, also without a terminal")
 
 
-def run(args: argparse.Namespace) -> None:
-    """Build the experiment that the arguments describe and do what `--mode` says."""
-    from s3prl.utility import processes
-
-    if args.local_rank is None:
-        args.local_rank = processes.local_rank_from_environment()
-    plan = experiment.build(args)
-    args = plan.args
-    chosen = args.device
-    args.device = choose_device(chosen)
-    if args.local_rank is not None:
-        args.device = processes.start(args.backend, args.device, args.local_rank)
-    if processes.is_leader():
-        reason = " (PyTorch sees no CUDA GPU)" if chosen is None and args.device == "cpu" else ""
-        print(f"[Device] {args.device}{reason}, {processes.world_size()} process(es)", flush=True)
-    try:
-        _run_in_folder(plan)
-    finally:
-        processes.stop()
-
-
-def _run_in_folder(plan: experiment.Experiment) -> None:
-    import torch
-
-    from s3prl.downstream.runner import Runner
-    from s3prl.training.expdir import ExpdirLock
-    from s3prl.training.randomness import seed_everything
-    from s3prl.utility import processes
-    from s3prl.utility.files import remove_partial_files
-
-    args = plan.args
-    if args.cache_dir is not None:
-        from s3prl.utility.download import set_dir
-
-        set_dir(args.cache_dir)
-    if args.disable_cudnn:
-        torch.backends.cudnn.enabled = False
-    torch.multiprocessing.set_sharing_strategy("file_system")
-    lock = None
-    if processes.is_leader():
-        lock = ExpdirLock(Path(args.expdir))  # released when this process ends
-        remove_partial_files(Path(args.expdir))
-        experiment.write_records(plan)
-    processes.wait()
-    seed_everything(args.seed)
-    runner = Runner(args, plan.config, plan.checkpoint, plan.resume)
-    getattr(runner, args.mode)()
-    if args.push_to_hf_hub and args.mode == "train" and processes.is_leader():
-        from s3prl.utility.huggingface import push_experiment
-
-        print(f"[Hub] Shared at {push_experiment(args)}")
-    processes.wait()  # a process that leaves early breaks what the others still send
-    if lock is not None:
-        lock.release()
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code (2 for a mistake that the user can mend)."""
     args = build_parser().parse_args(argv)
     try:
+        from s3prl.downstream.launch import run
+
         run(args)
+    except Terminated as end:
+        return end.exit_code
     except UserError as error:
         if os.environ.get("RANK", "0") == "0":
             print(f"\nError: {error}", file=sys.stderr, flush=True)

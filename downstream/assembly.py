@@ -8,12 +8,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from s3prl import hub
-from s3prl.upstream.interfaces import Featurizer
+from s3prl.upstream.build import build_upstream
+from s3prl.upstream.interfaces import Featurizer, traits_of
 from s3prl.utility import processes
 from s3prl.utility.errors import UserError
+from s3prl.utility.weights import load_weights
 
 DOWNSTREAM_DOORS = ("get_dataloader", "log_records")
+ADVICE = "Use the arguments and config of its training."
 
 
 def build_models(
@@ -24,64 +26,51 @@ def build_models(
     Raises:
         UserError: an upstream or task that cannot be built, or weights that do not fit.
     """
-    models: dict[str, nn.Module] = {"Upstream": build_upstream(args).to(device)}
-    _load_weights(models["Upstream"], "Upstream", checkpoint)
-    models["Featurizer"] = Featurizer(
-        models["Upstream"],
+
+    def ready(name: str, model: nn.Module) -> nn.Module:
+        if checkpoint.get(name):
+            load_weights(model, checkpoint[name], f"the checkpoint's {name}", advice=ADVICE)
+        return model.to(device)
+
+    upstream = ready("Upstream", _build_upstream(args))
+    featurizer = Featurizer(
+        upstream,
         feature_selection=args.upstream_feature_selection,
         upstream_device=device,
         layer_selection=args.upstream_layer_selection,
         normalize=args.upstream_feature_normalize,
-    ).to(device)
-    _load_weights(models["Featurizer"], "Featurizer", checkpoint)
-    models["Downstream"] = _build_downstream(args, config, models["Featurizer"]).to(device)
-    _load_weights(models["Downstream"], "Downstream", checkpoint)
-    models["Upstream"].train(args.upstream_trainable)
-    models["Upstream"].requires_grad_(args.upstream_trainable)
-    return models
-
-
-def trainable(args: argparse.Namespace, models: dict[str, nn.Module]) -> dict[str, nn.Module]:
-    """The models whose weights are trained and saved."""
-    return {name: model for name, model in models.items() if name != "Upstream" or args.upstream_trainable}
-
-
-def build_upstream(args: argparse.Namespace) -> nn.Module:
-    """The upstream of `-u`. One process of several downloads its checkpoint first, the others follow."""
-    entry = _entry(args)
-    if not processes.is_leader():
-        processes.wait()
-    upstream = hub.build(
-        args.upstream,
-        entry,
-        args.upstream_ckpt,
-        _further_options(args),
-        model_config=args.upstream_model_config,
-        refresh=args.upstream_refresh and processes.is_leader(),
     )
-    if processes.is_leader():
-        processes.wait()
-    if hasattr(upstream, "for_task"):  # models that keep something per task, such as M2D its statistics
-        upstream.for_task(f"{args.downstream}-{Path(args.config).stem}")
-    return upstream
+    featurizer = ready("Featurizer", featurizer)
+    downstream = ready("Downstream", _build_downstream(args, config, featurizer))
+    upstream.train(args.upstream_trainable)
+    upstream.requires_grad_(args.upstream_trainable)
+    return {"Upstream": upstream, "Featurizer": featurizer, "Downstream": downstream}
 
 
-def _further_options(args: argparse.Namespace) -> dict[str, Any]:
-    """What was asked for that only some models have."""
-    asked: dict[str, Any] = {}
-    if args.upstream_alone:
-        asked["alone"] = True
-    if args.upstream_feature_selection != "hidden_states":
-        asked["feature_selection"] = args.upstream_feature_selection
-    return asked
-
-
-def _entry(args: argparse.Namespace) -> Any:
+def _build_upstream(args: argparse.Namespace) -> nn.Module:
+    """The upstream of `-u`. One process of several downloads its checkpoint first, the others follow."""
+    entry = None
     if args.hub == "huggingface":
         from s3prl.utility.huggingface import upstream_from_repository
 
-        return upstream_from_repository(args.upstream, args.upstream_revision, args.upstream_model_name)
-    return hub.get(args.upstream)
+        entry = upstream_from_repository(args.upstream, args.upstream_revision, args.upstream_model_name)
+    if not processes.is_leader():
+        processes.wait()
+    upstream = build_upstream(
+        args.upstream,
+        args.upstream_ckpt,
+        args.upstream_model_config,
+        folders=(args.launch_dir,),
+        refresh=args.upstream_refresh and processes.is_leader(),
+        alone=args.upstream_alone,
+        public_batch=getattr(args, "upstream_public_batch", False),  # not in older checkpoints
+        feature_selection=args.upstream_feature_selection,
+        entry=entry,
+    )
+    if processes.is_leader():
+        processes.wait()
+    traits_of(upstream).for_task(f"{args.downstream}-{Path(args.config or 'config').stem}")
+    return upstream
 
 
 def import_expert(task: str) -> type[nn.Module]:
@@ -107,16 +96,3 @@ def _build_downstream(args: argparse.Namespace, config: dict[str, Any], featuriz
     if missing:
         raise UserError(f"The task '{args.downstream}' lacks the method(s) {', '.join(missing)}.")
     return downstream
-
-
-def _load_weights(model: nn.Module, name: str, checkpoint: dict[str, Any]) -> None:
-    weights = checkpoint.get(name)
-    if not weights:
-        return
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise UserError(
-            f"The checkpoint's {name} does not fit the model that the arguments and config describe "
-            f"(use those of its training): {error}"
-        ) from error

@@ -13,12 +13,14 @@ from typing import Any
 import yaml
 
 from s3prl.training.expdir import free_name
-from s3prl.training.settings import check_config, runner_fields
+from s3prl.training.settings import runner_fields
 from s3prl.utility.config import load_yaml, nearest
 from s3prl.utility.errors import DamagedCheckpoint, UserError
 from s3prl.utility.files import states_in
 from s3prl.utility.override import apply_override
-from s3prl.utility.paths import ROOT, add_launch_folder, find_path
+from s3prl.utility.paths import ROOT, find_path
+
+from .config_check import check_config
 
 # -e takes every other argument from the checkpoint
 KEPT_WITH_PAST_EXP = (
@@ -61,8 +63,9 @@ def check_upstream(args: argparse.Namespace) -> None:
         raise UserError(f"Name the upstream model with -u. Available: {', '.join(hub.options())}.")
     if args.hub == "torch":
         hub.get(args.upstream)
-    if args.upstream_model_config is not None and not find_path(args.upstream_model_config).is_file():
-        raise UserError(f"There is no model config {args.upstream_model_config} (-g).")
+    config = args.upstream_model_config
+    if config is not None and not find_path(config, args.launch_dir).is_file():
+        raise UserError(f"There is no model config {config} (-g).")
 
 
 def build(args: argparse.Namespace) -> Experiment:
@@ -114,7 +117,7 @@ def _from_past_experiment(args: argparse.Namespace) -> tuple[argparse.Namespace,
     for name, value in stored.items():
         if name not in KEPT_WITH_PAST_EXP:
             setattr(merged, name, value)
-    add_launch_folder(stored.get("launch_dir") or Path.cwd())
+    merged.launch_dir = stored.get("launch_dir") or str(Path.cwd())
     merged.init_ckpt = str(path)
     merged.expdir = str(path.parent)  # where the checkpoint is now, whatever folder the run was started from
     merged.upstream_refresh = False
@@ -160,7 +163,7 @@ def write_records(experiment: Experiment) -> None:
         text = yaml.safe_dump(_yaml_plain(content), sort_keys=False, allow_unicode=True)
         free_name(expdir, stem, ".yaml").write_text(text, encoding="utf-8")
     if args.upstream_model_config is not None and not experiment.resume:
-        source = find_path(args.upstream_model_config)
+        source = find_path(args.upstream_model_config, args.launch_dir)
         shutil.copyfile(source, free_name(expdir, source.stem, source.suffix))
 
 

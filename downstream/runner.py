@@ -1,37 +1,38 @@
-"""The loop that trains and evaluates every downstream task on every upstream; it knows neither by name."""
+"""A downstream task on an upstream, as a job that the training engine runs; it knows neither by name."""
 
 import argparse
-import math
 import sys
-from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from s3prl.training import checkpoint as checkpoints
-from s3prl.training import report
+from s3prl.training.evaluation import evaluate
+from s3prl.training.job import Job, Records
 from s3prl.training.loop import Training
-from s3prl.training.randomness import isolated_randomness
-from s3prl.training.sampling import Share, check_train_loader, evaluation_stream, training_stream
+from s3prl.training.report import MetricLogger, format_metrics
+from s3prl.training.sampling import Shard, check_train_loader, training_batches
 from s3prl.training.settings import RunnerSettings
-from s3prl.upstream.grouping import in_equal_lengths
-from s3prl.upstream.interfaces import SAMPLE_RATE
+from s3prl.upstream.encoding import Encoder
+from s3prl.upstream.interfaces import SAMPLE_RATE, traits_of
 from s3prl.utility import processes
 from s3prl.utility.config import expand_variables
-from s3prl.utility.device import is_out_of_memory
 from s3prl.utility.errors import UserError
 from s3prl.utility.files import write_json
+from s3prl.utility.metric import Metric
+from s3prl.utility.recordings import Recording, read
 
 from .assembly import build_models, import_expert
+from .bad_audio import BadAudio, BadAudioList, ReadRecordings
 
 
-class Runner:
+class Runner(Job):
     """Train, evaluate or apply one task on one upstream, through the doors of downstream/README.md."""
 
     def __init__(
@@ -51,15 +52,25 @@ class Runner:
         self.args, self.config = args, config
         self.expanded = expand_variables(config)
         self.settings = RunnerSettings.from_config(self.expanded.get("runner"))
-        self.device = torch.device(args.device)
-        self.expdir = Path(args.expdir)
+        self.optimizer, self.scheduler = self.expanded.get("optimizer"), self.expanded.get("scheduler")
+        self.seed, self.device, self.expdir = args.seed, torch.device(args.device), Path(args.expdir)
+        self.verbose = args.verbose
         if checkpoint is None and args.init_ckpt is not None:
             checkpoint = checkpoints.load(args.init_ckpt, args.trust_checkpoint)
         self.checkpoint = checkpoint or {}
         self.resume = resume
+        self.prepare = ReadRecordings(args.bad_audio)
+        self.bad_audio = BadAudioList(self.expdir)
         self._check_task()
         self.models = build_models(args, self.expanded, self.checkpoint, self.device)
         self.upstream, self.featurizer, self.downstream = self.models.values()
+        self.trained = {
+            name: model
+            for name, model in self.models.items()
+            if name != "Upstream" or args.upstream_trainable
+        }
+        self.encoder = Encoder(self.upstream, self.device, alone=args.upstream_alone)
+        self.shards_evaluation = getattr(self.downstream, "shards_evaluation", False)
         self._specaug = self._build_specaug()
 
     def _check_task(self) -> None:
@@ -70,139 +81,128 @@ class Runner:
         splits = [self.args.evaluate_split]
         if self.args.mode == "train":
             splits = [self.settings.train_dataloader, *self.settings.eval_dataloaders]
-        check(self.expanded.get("downstream_expert") or {}, splits)
+        check(self.expanded.get("downstream_expert") or {}, splits, self.args.launch_dir)
 
     def _build_specaug(self) -> nn.Module | None:
         if not self.expanded.get("specaug"):
             return None
-        from s3prl.downstream.specaug import SpecAug
+        from .specaug import SpecAug
 
         return SpecAug.from_config(self.expanded["specaug"]).to(self.device)
 
-    def features(self, wavs: list[Any], augment: bool = False) -> list[Tensor]:
-        """Unpadded [frames, dim] of every wav ([samples] at 16 kHz, array or tensor)."""
-        wavs = self._tensors(wavs)
-        if self.upstream.training:
-            outputs = self._encode(wavs)
-        else:
-            with torch.no_grad():
-                outputs = self._encode(wavs)
-        features = [feature.float() for feature in self.featurizer(wavs, outputs)]
+    def features(self, wavs: Sequence[Any], augment: bool = False) -> list[Tensor]:
+        """Unpadded [frames, dim] of every wav ([samples] at 16 kHz, array or tensor).
+
+        Three steps: the upstream encodes, the featurizer mixes its layers, SpecAugment changes the mixture.
+        """
+        if any(isinstance(wav, Recording) for wav in wavs):
+            raise UserError(
+                f"The data set of '{self.args.downstream}' is iterable and hands out recordings, which are read "
+                "only of data sets with __len__ and __getitem__. Let it hand out waves."
+            )
+        layers = self.featurizer.layers([len(wav) for wav in wavs], self.encoder(wavs))
+        features = [feature.float() for feature in self.featurizer.mix(layers)]
         return self._specaug(features) if augment and self._specaug is not None else features
 
-    def _encode(self, wavs: list[Tensor]) -> dict[str, Any]:
-        """The upstream's outputs, with --upstream_alone free of padding."""
-        if self.args.upstream_alone and getattr(self.upstream, "leaks_padding", True):
-            return in_equal_lengths(self.upstream, wavs)
-        return self.upstream(wavs)
+    def loader(self, split: str) -> DataLoader:
+        """The batches `(wavs or recordings, *others)` of a split."""
+        return self.downstream.get_dataloader(split)
 
-    def _tensors(self, wavs: list[Any]) -> list[Tensor]:
-        return [torch.as_tensor(wav, dtype=torch.float32).to(self.device, non_blocking=True) for wav in wavs]
+    def loss(self, split: str, batch: Any, records: Records, batch_id: int | None = None) -> Tensor:
+        """The task's loss of a batch."""
+        wavs, *others = batch
+        training = batch_id is None
+        features = self.features(wavs, augment=training)
+        number = {} if training else {"batch_id": batch_id}
+        return self.downstream(split, features, *others, records=records, **number)
 
-    def autocast(self) -> AbstractContextManager:
-        """The precision that `runner.fp16` or `runner.bf16` asks for."""
-        kind = torch.float16 if self.settings.fp16 else torch.bfloat16
-        return torch.autocast(self.device.type, kind, enabled=self.settings.fp16 or self.settings.bf16)
+    def report(
+        self,
+        split: str,
+        records: Records,
+        logger: MetricLogger,
+        step: int,
+        batch_ids: Sequence[int],
+        total_batches: int | None,
+    ) -> list[str]:
+        """The task's metrics, by its `log_records`; names of checkpoints that it wants saved."""
+        names = self.downstream.log_records(
+            split, records=records, logger=logger, global_step=step, batch_ids=list(batch_ids),
+            total_batch_num=total_batches,
+        )  # fmt: skip
+        return [str(name) for name in names] if isinstance(names, list) else []
+
+    def note_dropped(self, notes: Sequence[BadAudio]) -> None:
+        """List unreadable recordings in the experiment folder."""
+        self.bad_audio.add(notes)
+
+    def report_dropped(self, split: str, notes: Sequence[BadAudio]) -> None:
+        """Say how many recordings were left out."""
+        count = len({note.utterance for note in notes})
+        if count:
+            where = self.bad_audio.path
+            tqdm.write(f"{split}: {count} unreadable recording(s) skipped, listed in {where}", sys.stderr)
+
+    def describe(self, batch: Any) -> str:
+        """How many utterances, and how long the longest is."""
+        return f"{len(batch[0])} utterances of up to {max(map(len, batch[0])) / SAMPLE_RATE:.1f} s"
+
+    def settings_to_save(self) -> dict[str, Any]:
+        """Arguments and config, by which a checkpoint rebuilds the experiment."""
+        return {"Args": vars(self.args), "Config": self.config}
 
     def train(self) -> None:
         """Train from the start, or from where the checkpoint stopped, to `total_steps`.
 
-        An upstream with a method `survey` is handed the training batches instead, and nothing is trained.
+        An upstream with a statistics pass (`survey`) is handed the training batches instead, and nothing is
+        trained.
         """
-        if hasattr(self.upstream, "survey"):
-            self.upstream.survey(self._training_wavs())
-        else:
-            Training(self).run()
+        survey = traits_of(self.upstream).survey
+        if survey is not None:
+            survey(self._training_wavs())
+            return
+        metric = getattr(self.downstream, "metric", None)
+        if isinstance(metric, Metric) and processes.is_leader():
+            metric.write(self.expdir)
+        Training(self, self.checkpoint if self.resume else None).run()
 
     def _training_wavs(self) -> Iterator[list[Tensor]]:
         """The wavs of the batches that training would see, on the device."""
-        loader = self.downstream.get_dataloader(self.settings.train_dataloader)
+        loader = self.loader(self.settings.train_dataloader)
         check_train_loader(loader)
-        share = Share(1, 0, self.settings.gradient_accumulate_steps)
-        batches = training_stream(loader, self.args.seed, 0, 0, share)
-        for _, (wavs, *_) in islice(batches, self.settings.total_steps * share.accumulate):
-            yield self._tensors(wavs)
+        shard = Shard(accumulate=self.settings.gradient_accumulate_steps)
+        batches = training_batches(loader, self.seed, 0, 0, shard, self.prepare)
+        for loaded in islice(batches, self.settings.total_steps * shard.accumulate):
+            self.note_dropped(loaded.notes)
+            if loaded.batch is not None:
+                yield self.encoder.tensors(loaded.batch[0])
 
-    def evaluate(
-        self,
-        split: str | None = None,
-        logger: report.MetricLogger | None = None,
-        global_step: int | None = None,
-    ) -> tuple[list[str], dict[str, float]]:
-        """Run one split with fixed randomness; the random state of training is left untouched.
-
-        Without arguments it does what `-m evaluate` promises: the split of `-t`, its metrics printed and
-        written to `result.json` in the experiment folder.
+    def evaluate(self, split: str | None = None) -> dict[str, float]:
+        """Run one split, by default that of `-t`; its metrics are printed and written to `result.json`.
 
         Returns:
-            Names of checkpoints the task wants saved now, and its metrics.
+            The metrics by name; an empty dict except on the first process.
         """
-        alone = logger is None
-        if alone and not processes.is_leader():
-            return [], {}
         split = split or self.args.evaluate_split
-        step = int(self.checkpoint.get("Step", 0)) if global_step is None else global_step
-        logger = logger or report.MetricLogger()
-        were_training = [model for model in self.models.values() if model.training]
-        for model in self.models.values():
-            model.eval()
-        try:
-            with isolated_randomness(self.args.seed), torch.no_grad(), self.autocast():
-                names = self._evaluate(split, logger, step)
-        finally:
-            for model in were_training:
-                model.train()
+        step, logger = int(self.checkpoint.get("Step", 0)), MetricLogger()
+        evaluate(self, split, logger, step)
+        if not processes.is_leader():
+            return {}
         metrics = logger.take(split)
-        if alone:
-            self._write_result(split, step, metrics)
-        return names, metrics
-
-    def _evaluate(self, split: str, logger: report.MetricLogger, step: int) -> list[str]:
-        loader = self.downstream.get_dataloader(split)
-        total, batches = evaluation_stream(loader, self.args.seed)
-        if total is not None and self.settings.evaluate_ratio < 1:
-            total = math.ceil(total * self.settings.evaluate_ratio)
-        records, batch_ids = defaultdict(list), []
-        bar = tqdm(
-            islice(batches, total), total=total, desc=split, dynamic_ncols=True, leave=False,
-            disable=not sys.stderr.isatty(),
-        )  # fmt: skip
-        for batch_id, (wavs, *others) in enumerate(bar):
-            try:
-                self.downstream(split, self.features(wavs), *others, records=records, batch_id=batch_id)
-            except RuntimeError as error:
-                if is_out_of_memory(error):
-                    seconds = max(len(wav) for wav in wavs) / SAMPLE_RATE
-                    raise UserError(
-                        f"Out of memory while evaluating {split}, at a batch of {len(wavs)} utterances of "
-                        f"up to {seconds:.0f} s. Lower the evaluation batch size (config.downstream_expert)."
-                    ) from error
-                raise
-            batch_ids.append(batch_id)
-        if not batch_ids:
-            raise UserError(f"The split '{split}' has no utterance to evaluate. Check the config's paths.")
-        names = self.downstream.log_records(
-            split, records=records, logger=logger, global_step=step, batch_ids=batch_ids,
-            total_batch_num=len(batch_ids),
-        )  # fmt: skip
-        return [str(name) for name in names] if isinstance(names, list) else []
-
-    def _write_result(self, split: str, step: int, metrics: dict[str, float]) -> None:
         source = self.args.init_ckpt
         result = {"split": split, "checkpoint": source, "step": step, "metrics": metrics}
         for name in ("result.json", f"result-{Path(split).name}.json"):
             write_json(self.expdir / name, result)
-        print(f"{split} (step {step}, {source or 'untrained'}): {report.format_metrics(metrics)}")
+        print(f"{split} (step {step}, {source or 'untrained'}): {format_metrics(metrics)}")
         print(f"[Runner] Written to {self.expdir / 'result.json'}", flush=True)
+        return metrics
 
     def inference(self) -> Any:
         """Apply the task to the one audio file that `-t` names; the task prints and writes what it finds."""
-        from s3prl.utility.audio import load
-
         if not hasattr(self.downstream, "inference"):
             raise UserError(f"The task '{self.args.downstream}' has no inference. Use -m evaluate.")
         path = Path(self.args.evaluate_split)
         for model in self.models.values():
             model.eval()
         with torch.no_grad(), self.autocast():
-            return self.downstream.inference(self.features([load(path)]), [path.stem])
+            return self.downstream.inference(self.features([read(Recording(path))]), [path.stem])

@@ -3,7 +3,6 @@
 `adaptive` follows Park et al. 2020, where number and width of the time masks grow with the utterance.
 """
 
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from s3prl.utility.config import check_fields
 from s3prl.utility.errors import UserError
+from s3prl.utility.typed import typed
 
 Range = int | Sequence[int]
 
@@ -73,13 +72,7 @@ class SpecAug(nn.Module):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "SpecAug":
         """Build from the `specaug` block of a config; an unknown field is a UserError naming the nearest."""
-        check_fields(config, list(inspect.signature(cls).parameters), "specaug")
-        try:
-            return cls(**config)
-        except TypeError as error:
-            raise UserError(
-                f"The specaug block of the config has a value of the wrong kind: {error}."
-            ) from error
+        return typed(cls, config, "specaug")
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         """Augmented copies of `features`: same lengths, dtype and device, differentiable."""

@@ -27,16 +27,23 @@ def copy_from_leader(modules: Iterable[nn.Module], buffers_only: bool = False) -
             dist.broadcast(tensor, src=0)
 
 
-def average_gradients(parameters: list[nn.Parameter]) -> None:
-    """Average the gradients over all processes; a parameter without gradient anywhere keeps none."""
+def average_gradients(parameters: list[nn.Parameter], dropped: float = 0.0) -> float:
+    """Average the gradients over all processes; a parameter without gradient anywhere keeps none.
+
+    Args:
+        dropped: a number of this process.
+
+    Returns:
+        The mean of `dropped` over all processes.
+    """
     if world_size() == 1 or not parameters:
-        return
-    used = torch.tensor(
-        [p.grad is not None for p in parameters], device=parameters[0].device, dtype=torch.int32
-    )
-    dist.all_reduce(used, op=dist.ReduceOp.MAX)
+        return dropped
+    flags = [float(p.grad is not None) for p in parameters]
+    sums = torch.tensor([*flags, dropped], device=parameters[0].device)
+    dist.all_reduce(sums)
+    *used, dropped = sums.tolist()
     gradients = []
-    for parameter, anywhere in zip(parameters, used.tolist(), strict=True):
+    for parameter, anywhere in zip(parameters, used, strict=True):
         if anywhere:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
@@ -47,6 +54,7 @@ def average_gradients(parameters: list[nn.Parameter]) -> None:
         flat /= world_size()
         for gradient, part in zip(bucket, flat.split([g.numel() for g in bucket]), strict=True):
             gradient.copy_(part.view_as(gradient))
+    return dropped / world_size()
 
 
 def _buckets(gradients: list[torch.Tensor]) -> Iterable[list[torch.Tensor]]:

@@ -4,7 +4,10 @@ import fcntl
 import os
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from s3prl.utility.errors import UserError
 from s3prl.utility.files import numbered_states
@@ -13,45 +16,55 @@ LOCK = ".lock"
 JOURNALS = ("log.log", "metrics.jsonl")  # text files that grow during training
 
 
-class ExpdirLock:
-    """An exclusive claim on a folder; the system frees it when the process ends, however it ends.
+_claimed: set[Path] = set()  # by this process, which a record lock does not keep out
+
+
+@contextmanager
+def claimed(folder: Path, patience: float = 3.0) -> Iterator[None]:
+    """An exclusive claim on a folder; the system ends it with the process, however that ends.
 
     A record lock (not flock) is used because data loading workers would inherit the other kind and keep
     a killed run's folder locked.
+
+    Args:
+        patience: seconds to wait for another process, which may be ending just now.
+
+    Raises:
+        UserError: another run, of this or another process, holds the folder.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    real = folder.resolve()
+    if real in _claimed:
+        raise _in_use(folder, "another run of this process")
+    with (folder / LOCK).open("a+") as file:
+        _lock(file, folder, time.monotonic() + patience)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        _claimed.add(real)
+        try:
+            yield
+        finally:
+            _claimed.discard(real)
 
-    def __init__(self, folder: Path, patience: float = 3.0) -> None:
-        """
-        Args:
-            patience: seconds to wait for another process, which may be ending just now.
 
-        Raises:
-            UserError: another running process holds the folder.
-        """
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = (folder / LOCK).open("a+")
-        deadline = time.monotonic() + patience
-        while True:
-            try:
-                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError as error:
-                if time.monotonic() < deadline:
-                    time.sleep(0.1)
-                    continue
-                self._file.seek(0)
-                holder = self._file.read().strip() or "another process"
-                raise UserError(
-                    f"{folder} is in use by {holder}. Wait until it ends, or choose another folder with -n "
-                    "or -p (next to -e: -o \"args.expdir='other/folder'\")."
-                ) from error
-        self._file.truncate(0)
-        self._file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        self._file.flush()
+def _lock(file: IO[str], folder: Path, deadline: float) -> None:
+    while True:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as error:
+            if time.monotonic() >= deadline:
+                file.seek(0)
+                raise _in_use(folder, file.read().strip() or "another process") from error
+            time.sleep(0.1)
 
-    def release(self) -> None:
-        """Give the folder free before the process ends."""
-        self._file.close()
+
+def _in_use(folder: Path, holder: str) -> UserError:
+    return UserError(
+        f"{folder} is in use by {holder}. Wait until it ends, or choose another folder with -n or -p "
+        "(next to -e: -o \"args.expdir='other/folder'\")."
+    )
 
 
 def journal_sizes(folder: Path) -> dict[str, int]:

@@ -1,360 +1,302 @@
-"""Training: optimizer updates in an order that a resumed run repeats exactly; logs, evaluation, saving."""
+"""The training loop: updates in an order that a resumed run repeats; logs, evaluation, checkpoints."""
 
 import signal
 import sys
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from s3prl.downstream.assembly import trainable
-from s3prl.training import checkpoint as checkpoints
-from s3prl.training import report
-from s3prl.training.expdir import journal_sizes, rewind_journals, set_aside
-from s3prl.training.optimizers import get_optimizer
-from s3prl.training.randomness import random_state, seed_everything, set_random_state
-from s3prl.training.sampling import (
-    MicroBatch,
-    Share,
-    check_train_loader,
-    training_stream,
-    windows_per_epoch,
-)
-from s3prl.training.schedulers import get_scheduler
-from s3prl.upstream.interfaces import SAMPLE_RATE
 from s3prl.utility import processes
 from s3prl.utility.device import is_out_of_memory
-from s3prl.utility.errors import UserError
+from s3prl.utility.errors import Terminated, UserError
 
-from . import distributed
+from . import checkpoint as checkpoints
+from . import distributed, report
+from .evaluation import evaluate
+from .expdir import journal_sizes, rewind_journals, set_aside
+from .head import Head
+from .job import Job
+from .randomness import random_state, seed_generators, set_random_state
+from .sampling import Loaded, MicroBatch, Shard, check_train_loader, training_batches, updates_per_epoch
 
-if TYPE_CHECKING:
-    from s3prl.downstream.runner import Runner
-
-MOST_FAILURES = 100  # updates in a row that may run out of memory
-TERMINATED = 128 + signal.SIGTERM
+MOST_FAILURES = 100  # global batches in a row that may be of no use
+ADVICE = "Lower the training batch size (config.downstream_expert), and raise gradient_accumulate_steps."
 
 
 class Training:
-    """One training run: the state that a checkpoint holds, and the loop that advances it."""
+    """One training run: the place in the data, and the loop that advances it."""
 
-    def __init__(self, runner: "Runner") -> None:
-        self.runner, self.args, self.settings = runner, runner.args, runner.settings
-        self.models = trainable(runner.args, runner.models)
-        config = runner.expanded
-        self.optimizer = get_optimizer(
-            list(self.models.values()), self.settings.total_steps, config["optimizer"]
-        )
-        self.scheduler = None
-        if config.get("scheduler"):
-            self.scheduler = get_scheduler(self.optimizer, self.settings.total_steps, config["scheduler"])
-        self.scaler = torch.amp.GradScaler(
-            runner.device.type, enabled=self.settings.fp16 and runner.device.type == "cuda"
-        )
-        self.parameters = [p for model in self.models.values() for p in model.parameters() if p.requires_grad]
-        self.share = Share(processes.world_size(), processes.rank(), self.settings.gradient_accumulate_steps)
-        self.step = self.epoch = self.window = 0  # of the next update; `window` is its place in the epoch
-        self.records: dict[str, list] = defaultdict(list)  # since the last log
-        self.losses: list[float] = []  # of the updates since the last log
-        self.gradient_norms: list[float] = []
-        self.counters = {"nan_gradients": 0, "out_of_memory": 0}
-        self._failures = 0  # updates in a row that ran out of memory
-        self._stop_signal = False
+    def __init__(self, job: Job, checkpoint: dict[str, Any] | None = None) -> None:
+        """
+        Args:
+            checkpoint: what to continue from, whose weights the models have already; None starts anew.
+
+        Raises:
+            UserError: a wrong field of the config, or a checkpoint of another global batch.
+        """
+        self.job, self.settings = job, job.settings
+        self.head = Head(job)
+        self.shard = Shard(processes.world_size(), processes.rank(), self.settings.gradient_accumulate_steps)
+        self.epoch = self.position = 0  # of the next global batch
+        self._notes: list[Any] = []  # of items dropped since the last log
+        self._failures = 0  # global batches in a row that were of no use
+        self._stop_requested = False
+        self.checkpoint = checkpoint
 
     def run(self) -> None:
-        """Train to `total_steps`, then report where everything is."""
-        runner = self.runner
-        if runner.resume:
-            self._restore(runner.checkpoint)
-        if self.step >= self.settings.total_steps:
-            self._say(f"[Runner] Already trained to step {self.step}: nothing left to do.")
+        """Train to `total_steps`, then report where everything is.
+
+        Raises:
+            Terminated: SIGTERM or SIGUSR1 came; the state is saved.
+            UserError: nothing to train on, or batches that fail one after the other.
+        """
+        job = self.job
+        if self.checkpoint is not None:
+            self._restore(self.checkpoint)
+        if self.head.step >= self.settings.total_steps:
+            self._say(f"[Runner] Already trained to step {self.head.step}: nothing left to do.")
             return
-        if processes.is_leader():
-            set_aside(runner.expdir, newer_than=self.step if runner.resume else None)
-        distributed.copy_from_leader(runner.models.values())
-        loader = runner.downstream.get_dataloader(self.settings.train_dataloader)
-        check_train_loader(loader)
-        self._epoch_windows = windows_per_epoch(loader, self.share)
-        for model in self.models.values():
-            model.train()
-        self._catch_termination()
-        self._start_randomness()
         leader = processes.is_leader()
-        self.logger = report.MetricLogger(runner.expdir, self.step) if leader else None
-        stream = training_stream(loader, self.args.seed, self.epoch, self.window, self.share)
-        self._loop(stream)
         if leader:
+            set_aside(job.expdir, newer_than=None if self.checkpoint is None else self.head.step)
+        distributed.copy_from_leader(job.models.values())
+        loader = job.loader(self.settings.train_dataloader)
+        check_train_loader(loader)
+        self._epoch_updates = updates_per_epoch(loader, self.shard)
+        for model in job.trained.values():
+            model.train()
+        self._start_randomness()
+        stream = training_batches(loader, job.seed, self.epoch, self.position, self.shard, job.prepare)
+        self.logger = report.MetricLogger(job.expdir if leader else None, self.head.step)
+        try:
+            with self._listening_for_termination():
+                self._loop(stream)
+        finally:
             self.logger.close()
-            self._say_where()
+        self._say_where()
 
     def _start_randomness(self) -> None:
-        states = self.runner.checkpoint.get("Random") if self.runner.resume else None
-        if states and len(states) == self.share.world_size:
-            set_random_state(states[self.share.rank])
+        states = (self.checkpoint or {}).get("Random")
+        if states and len(states) == self.shard.world_size:
+            set_random_state(states[self.shard.rank])
         else:  # processes draw different dropout masks
-            seed_everything(self.args.seed + self.share.rank)
+            seed_generators(self.job.seed + self.shard.rank)
 
-    def _loop(self, stream: Iterator[tuple[MicroBatch, Any]]) -> None:
+    def _loop(self, stream: Iterator[Loaded]) -> None:
         total = self.settings.total_steps
         bar = tqdm(
-            total=total, initial=self.step, desc="train", dynamic_ncols=True,
+            total=total, initial=self.head.step, desc="train", dynamic_ncols=True,
             disable=not (sys.stderr.isatty() and processes.is_leader()),
         )  # fmt: skip
-        while self.step < total:
+        while self.head.step < total:
             if not self._update(stream):
                 continue
             bar.update()
-            last = self.step == total
-            if last or self.step % self.settings.log_step == 0:
+            step = self.head.step
+            last = step == total
+            if last or step % self.settings.log_step == 0:
                 self._log(bar)
             names = []
-            evaluating = last or self.step % self.settings.eval_step == 0
+            evaluating = last or step % self.settings.eval_step == 0
             if evaluating:
                 names = self._evaluate()
-            saving = last or self.step % self.settings.save_step == 0 or self._stop_signal
+            saving = last or step % self.settings.save_step == 0 or self._stop_requested
             if evaluating or saving:
                 self._save(names, saving)
-            if self._stop_signal and not last:
-                self._say(
-                    f"[Runner] Asked to stop: saved step {self.step}. The same command with -a continues."
-                )
-                sys.exit(TERMINATED)
+            if self._stop_requested and not last:
+                self._say(f"[Runner] Asked to stop: saved step {step}. The same command with -a continues.")
+                raise Terminated
         bar.close()
 
-    def _update(self, stream: Iterator[tuple[MicroBatch, Any]]) -> bool:
-        """One optimizer update from one window; False when it ran out of memory and was skipped."""
-        loss_of_window, failed = None, None
-        marks = {key: len(values) for key, values in self.records.items()}
+    def _update(self, stream: Iterator[Loaded]) -> bool:
+        """One optimizer update from one global batch; False when that was of no use and is skipped."""
+        loss: Tensor | None = None
+        dropped, failed = 0.0, ""
+        marks = self.head.marks()
         while True:
-            key, (wavs, *others) = next(stream)
-            if failed is None:
+            loaded = next(stream)
+            weight = loaded.key.weight / self.shard.accumulate
+            dropped += weight * (1 - loaded.kept)
+            if loaded.notes:
+                self.job.note_dropped(loaded.notes)
+                self._notes.extend(loaded.notes)
+            if loaded.batch is not None and not failed:
                 try:
-                    loss = self._forward_backward(key, wavs, others)
-                    loss_of_window = loss if loss_of_window is None else loss_of_window + loss
+                    part = self.head.backward(loaded.batch, weight * loaded.kept)
+                    loss = part if loss is None else loss + part
                 except RuntimeError as error:
                     if not is_out_of_memory(error):
                         raise
-                    failed = f"{len(wavs)} utterances of up to {max(map(len, wavs)) / SAMPLE_RATE:.1f} s"
-            if key.last:
+                    failed = self.job.describe(loaded.batch)
+            if loaded.key.last:
                 break
-        self._advance_position(key)
-        if failed is not None:
-            self._skip_window(failed, marks)
+        self._advance(loaded.key)
+        if failed:
+            self._skip_after_out_of_memory(failed, marks)
+            return False
+        skipped = self.head.counters["nan_gradients"]
+        if not self.head.apply(loss, dropped):
+            self._count_failure("could not be read", "config.downstream_expert names the data.")
             return False
         self._failures = 0
-        self._apply(loss_of_window)
+        if self.head.counters["nan_gradients"] > skipped:
+            self._say(
+                f"[Runner] Gradients that are not finite at step {self.head.step}: update skipped, "
+                f"{self.head.counters['nan_gradients']} so far."
+            )
         return True
 
-    def _forward_backward(self, key: MicroBatch, wavs: list, others: list) -> Tensor:
-        with self.runner.autocast():
-            features = self.runner.features(wavs, augment=True)
-            loss = self.runner.downstream(
-                self.settings.train_dataloader, features, *others, records=self.records
-            )
-        share = loss * (key.weight / self.share.accumulate)
-        self.scaler.scale(share).backward()
-        return share.detach()
+    def _advance(self, key: MicroBatch) -> None:
+        """To the next global batch, of the next epoch when this was the epoch's last."""
+        self.epoch, self.position = key.epoch, key.position + 1
+        if self._epoch_updates is not None and self.position >= self._epoch_updates:
+            self.epoch, self.position = self.epoch + 1, 0
 
-    def _advance_position(self, key: MicroBatch) -> None:
-        """The next window, in the next epoch when this was the epoch's last."""
-        self.epoch, self.window = key.epoch, key.window + 1
-        if self._epoch_windows is not None and self.window >= self._epoch_windows:
-            self.epoch, self.window = self.epoch + 1, 0
-
-    def _skip_window(self, what: str, marks: dict[str, int]) -> None:
-        self.counters["out_of_memory"] += 1
-        self._failures += 1
-        self.optimizer.zero_grad(set_to_none=True)
-        for key, values in self.records.items():
-            del values[marks.get(key, 0) :]
-        if self.runner.device.type == "cuda":
+    def _skip_after_out_of_memory(self, what: str, marks: dict[str, int]) -> None:
+        self.head.counters["out_of_memory"] += 1
+        self.head.forget(marks)
+        if self.job.device.type == "cuda":
             torch.cuda.empty_cache()
-        advice = (
-            "Lower the training batch size (config.downstream_expert), and raise gradient_accumulate_steps."
-        )
-        if self.share.world_size > 1:
-            raise UserError(f"Process {self.share.rank} ran out of memory at {what}. {advice}")
-        if self._failures >= min(self._epoch_windows or MOST_FAILURES, MOST_FAILURES):
-            raise UserError(
-                f"The last {self._failures} batches all ran out of memory, this one at {what}. {advice}"
-            )
+        if self.shard.world_size > 1:
+            raise UserError(f"Process {self.shard.rank} ran out of memory at {what}. {ADVICE}")
+        self._count_failure("ran out of memory", f"This one was {what}. {ADVICE}")
         print(
-            f"[Runner] Out of memory at step {self.step + 1} ({what}): batch skipped, "
-            f"{self.counters['out_of_memory']} so far.",
+            f"[Runner] Out of memory at step {self.head.step + 1} ({what}): batch skipped, "
+            f"{self.head.counters['out_of_memory']} so far.",
             flush=True,
         )
 
-    def _apply(self, loss: Tensor) -> None:
-        """Clip, step and schedule; an update with NaN or infinite gradients is skipped but counts."""
-        distributed.average_gradients(self.parameters)
-        self.scaler.unscale_(self.optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.gradient_clipping)
-        norm, loss = torch.stack([norm.detach().float(), loss.float()]).tolist()
-        self.step += 1
-        finite = norm == norm and norm not in (float("inf"), float("-inf"))
-        if finite:
-            self.gradient_norms.append(norm)
-        else:
-            self.counters["nan_gradients"] += 1
-            self._say(
-                f"[Runner] Gradient norm {norm} at step {self.step}: update skipped, "
-                f"{self.counters['nan_gradients']} so far."
-            )
-        if finite or self.scaler.is_enabled():  # the scaler skips the step itself and lowers its scale
-            self.scaler.step(self.optimizer)
-            self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.scheduler is not None:
-            self.scheduler.step()
-        self.losses.append(loss)
+    def _count_failure(self, what: str, advice: str) -> None:
+        self._failures += 1
+        if self._failures >= min(self._epoch_updates or MOST_FAILURES, MOST_FAILURES):
+            raise UserError(f"The last {self._failures} batches all {what}. {advice}")
 
     def _log(self, bar: tqdm) -> None:
-        """Let the task log the records of all processes since the last log; then add the runner's figures."""
+        """Let the job report the records of all processes since the last log; then add the loop's own."""
         split = self.settings.train_dataloader
-        own = {key: [checkpoints.plain(value) for value in values] for key, values in self.records.items()}
-        gathered = processes.gather((own, self.losses))
-        gradient_norms = self.gradient_norms
-        self.records, self.losses, self.gradient_norms = defaultdict(list), [], []
+        records, losses, norms = self.head.take_logs()
+        own = {key: [checkpoints.plain(value) for value in values] for key, values in records.items()}
+        gathered = processes.gather((own, losses, self._notes))
+        self._notes = []
         if not processes.is_leader():
             return
         merged: dict[str, list] = defaultdict(list)
-        for records, _ in gathered:
-            for key, values in records.items():
+        for part, _, _ in gathered:
+            for key, values in part.items():
                 merged[key].extend(values)
-        losses = [value for _, values in gathered for value in values]
-        self.runner.downstream.log_records(
-            split, records=merged, logger=self.logger, global_step=self.step,
-            batch_ids=list(range(self.step - len(gathered[0][1]), self.step)),
-            total_batch_num=self._epoch_windows,
-        )  # fmt: skip
-        own_figures = {
-            "loss": sum(losses) / len(losses),
-            "learning-rate": self._learning_rate(),
-        }
-        if gradient_norms:
-            own_figures["gradient-norm"] = sum(gradient_norms) / len(gradient_norms)
-        for name, value in {**own_figures, **self.counters}.items():
-            self.logger.add_scalar(f"runner/{name}", value, global_step=self.step)
+        losses = [value for _, values, _ in gathered for value in values]
+        step = self.head.step
+        self.job.report_dropped(split, [note for _, _, notes in gathered for note in notes])
+        steps = list(range(step - len(gathered[0][1]), step))
+        self.job.report(split, merged, self.logger, step, steps, self._epoch_updates)
+        values = {"loss": sum(losses) / len(losses), "learning-rate": self.head.learning_rate()}
+        if norms:
+            values["gradient-norm"] = sum(norms) / len(norms)
+        for name, value in {**values, **self.head.counters}.items():
+            self.logger.add_scalar(f"runner/{name}", value, global_step=step)
         metrics = self.logger.take(split)
-        self.logger.write(self.step, split, metrics)
-        bar.set_postfix(loss=f"{own_figures['loss']:.3g}")
-        if self.args.verbose and bar.disable:
-            self._say(f"step {self.step} {split}: {report.format_metrics(metrics)}")
-
-    def _learning_rate(self) -> float:
-        """The rate of the next update, of an optimizer that schedules itself too."""
-        if hasattr(self.optimizer, "get_lr"):
-            return self.optimizer.get_lr()[0]
-        return self.optimizer.param_groups[0]["lr"]
+        self.logger.write(step, split, metrics)
+        bar.set_postfix(loss=f"{values['loss']:.3g}")
+        if self.job.verbose and bar.disable:
+            self._say(f"step {step} {split}: {report.format_metrics(metrics)}")
 
     def _evaluate(self) -> list[str]:
-        """Evaluate every split on the leader, while the others wait; names of checkpoints to save."""
-        names = []
-        if processes.is_leader():
-            for split in self.settings.eval_dataloaders:
-                start = time.monotonic()
-                wanted, metrics = self.runner.evaluate(split, self.logger, self.step)
-                names += wanted
-                self.logger.write(self.step, split, metrics)
-                self._say(
-                    f"[Runner] step {self.step}/{self.settings.total_steps} {split}: "
-                    f"{report.format_metrics(metrics)} ({time.monotonic() - start:.1f} s)"
-                )
-        processes.wait()
+        """Evaluate every split; names of checkpoints to save."""
+        names, step = [], self.head.step
+        for split in self.settings.eval_dataloaders:
+            start = time.monotonic()
+            names += evaluate(self.job, split, self.logger, step)
+            metrics = self.logger.take(split)
+            self.logger.write(step, split, metrics)
+            self._say(
+                f"[Runner] step {step}/{self.settings.total_steps} {split}: "
+                f"{report.format_metrics(metrics)} ({time.monotonic() - start:.1f} s)"
+            )
         return names
 
     def _save(self, names: list[str], states: bool) -> None:
         """Write best checkpoints first: a run killed between the two repeats this evaluation when resumed."""
-        random_states = processes.gather(random_state())
-        distributed.copy_from_leader(self.models.values(), buffers_only=True)
-        records = processes.gather((checkpoints.plain(dict(self.records)), self.losses))
+        distributed.copy_from_leader(self.job.trained.values(), buffers_only=True)
+        records = (checkpoints.plain(dict(self.head.records)), self.head.losses)
+        gathered = processes.gather((random_state(), records))
         if not processes.is_leader():
             return
         if states:
-            names = [*names, f"states-{self.step}.ckpt"]
+            names = [*names, f"states-{self.head.step}.ckpt"]
         if not names:
             return
         self.logger.flush()
-        saved = checkpoints.save(self._state(random_states, records), self.runner.expdir, names)
+        saved = checkpoints.save(self._state(gathered), self.job.expdir, names)
         if states:
-            checkpoints.prune(self.runner.expdir, self.settings.max_keep)
+            checkpoints.prune(self.job.expdir, self.settings.max_keep)
         self._say("[Runner] Saved " + ", ".join(str(path) for path in saved))
 
-    def _state(self, random_states: list[dict], records: list[tuple]) -> dict[str, Any]:
-        state = {name: checkpoints.plain(model.state_dict()) for name, model in self.models.items()}
-        state |= {
-            "Optimizer": checkpoints.plain(self.optimizer.state_dict()),
-            "Scaler": self.scaler.state_dict(),
-            "Step": self.step,
+    def _state(self, gathered: list[tuple]) -> dict[str, Any]:
+        return self.head.state() | {
             "Epoch": self.epoch,
-            "Window": self.window,
-            "WorldSize": self.share.world_size,
-            "Accumulate": self.share.accumulate,
-            "Args": checkpoints.plain(vars(self.args)),
-            "Config": checkpoints.plain(self.runner.config),
-            "Random": checkpoints.plain(random_states),
-            "Records": records,
-            "GradientNorms": self.gradient_norms,
-            "Counters": self.counters,
-            "Journals": journal_sizes(self.runner.expdir),
+            "Position": self.position,
+            "WorldSize": self.shard.world_size,
+            "Accumulate": self.shard.accumulate,
+            "Random": checkpoints.plain([state for state, _ in gathered]),
+            "Records": [records for _, records in gathered],
+            "Journals": journal_sizes(self.job.expdir),
+            **checkpoints.plain(self.job.settings_to_save()),
         }
-        if self.scheduler is not None:
-            state["Scheduler"] = checkpoints.plain(self.scheduler.state_dict())
-        return state
 
     def _restore(self, state: dict[str, Any]) -> None:
-        """Take everything but the models' weights, which are loaded already, from a checkpoint."""
-        self._check_share(state)
-        self.optimizer.load_state_dict(state["Optimizer"])
-        if self.scheduler is not None and state.get("Scheduler"):
-            self.scheduler.load_state_dict(state["Scheduler"])
-        if state.get("Scaler"):
-            self.scaler.load_state_dict(state["Scaler"])
-        self.step, self.epoch, self.window = state["Step"], state["Epoch"], state.get("Window", 0)
+        self._check_global_batch(state)
         records = state.get("Records") or []
-        if len(records) == self.share.world_size:
-            own, self.losses = records[self.share.rank]
-            self.records = defaultdict(list, own)
-        self.gradient_norms = list(state.get("GradientNorms", []))
-        self.counters |= state.get("Counters", {})
+        own = records[self.shard.rank] if len(records) == self.shard.world_size else None
+        self.head.restore(state, own)
+        self.epoch = state["Epoch"]
+        self.position = state.get("Position", state.get("Window", 0))  # "Window" before version 1.0
         if processes.is_leader() and "Journals" in state:
-            rewind_journals(self.runner.expdir, state["Journals"])
-        self._say(f"[Runner] Continues at step {self.step} (epoch {self.epoch})")
+            rewind_journals(self.job.expdir, state["Journals"])
+        self._say(f"[Runner] Continues at step {self.head.step} (epoch {self.epoch})")
 
-    def _check_share(self, state: dict[str, Any]) -> None:
+    def _check_global_batch(self, state: dict[str, Any]) -> None:
         before = state.get("WorldSize") or 1
-        if before * state.get("Accumulate", self.share.accumulate) != self.share.parts:
+        if before * state.get("Accumulate", self.shard.accumulate) != self.shard.parts:
             raise UserError(
-                f"The run was trained by {before} process(es), now there are {self.share.world_size}, which "
+                f"The run was trained by {before} process(es), now there are {self.shard.world_size}, which "
                 f"changes the global batch. Launch {before} (torchrun --nproc_per_node {before}), or keep "
                 "the product of processes and gradient_accumulate_steps with "
                 '-o "config.runner.gradient_accumulate_steps=…".'
             )
 
-    def _catch_termination(self) -> None:
+    @contextmanager
+    def _listening_for_termination(self) -> Iterator[None]:
         """Save before ending when the cluster warns. Several processes could not agree on a step."""
-        if self.share.world_size > 1:
+        if self.shard.world_size > 1 or threading.current_thread() is not threading.main_thread():
+            yield
             return
 
         def stop(*_: Any) -> None:
-            self._stop_signal = True
+            self._stop_requested = True
 
-        for name in ("SIGTERM", "SIGUSR1"):
-            signal.signal(getattr(signal, name), stop)
+        signals = (signal.SIGTERM, signal.SIGUSR1)
+        before = {number: signal.signal(number, stop) for number in signals}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _say_where(self) -> None:
-        folder: Path = self.runner.expdir
+        folder = self.job.expdir
         kept = sorted(path.name for path in folder.glob("*.ckpt"))
         skipped = ", ".join(
-            f"{count} {name.replace('_', ' ')}" for name, count in self.counters.items() if count
+            f"{count} {name.replace('_', ' ')}" for name, count in self.head.counters.items() if count
         )
         self._say(
-            f"[Runner] Trained to step {self.step}. Curves: tensorboard --logdir {folder} (figures in "
+            f"[Runner] Trained to step {self.head.step}. Curves: tensorboard --logdir {folder} (numbers in "
             f"{folder / report.JSONL}). Checkpoints in {folder}: {', '.join(kept)}."
             + (f" Skipped updates: {skipped}." if skipped else "")
         )

@@ -6,20 +6,21 @@ did: a linear warm-up and decay inside, weight decay on everything but biases an
 
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from s3prl.training.schedulers import as_number
 from s3prl.utility.config import check_fields, nearest
 from s3prl.utility.errors import UserError
+from s3prl.utility.typed import at_least, checked, within
 
 NO_DECAY = ("bias", "LayerNorm.weight")  # parts of parameter names
 LR = 2e-4
 WARMUP = 0.07  # of total_steps
-Betas = tuple[float, float]
+Positive = Annotated[float, at_least(0)]
+Betas = tuple[Positive, Positive]
 
 
 class _Schedule:
@@ -28,10 +29,6 @@ class _Schedule:
     def __init__(self, total: int, warmup: float) -> None:
         if total < 1:
             raise UserError(f"runner.total_steps is {total}; an optimizer with a schedule needs at least 1.")
-        if not 0 <= warmup <= 1:
-            raise UserError(
-                f"optimizer.warmup_proportion is {warmup}; it is a part of total_steps, from 0 to 1."
-            )
         self.total, self.warmup = total, warmup
 
     def __call__(self, update: int) -> float:
@@ -183,9 +180,7 @@ def get_optimizer(models: list[nn.Module], total_steps: int, config: dict[str, A
     fields = {key: value for key, value in config.items() if key != "name"}
     build = BUILDERS[name]
     if build is not _torch_optim:
-        valid = list(inspect.signature(build).parameters)[2:]
-        check_fields(fields, valid, f"optimizer ({name})")
-        fields = {key: _checked(key, value) for key, value in fields.items()}
+        fields = checked(build, fields, "optimizer", skip=2)
     params = _trainable(models)
     if not params:
         raise UserError("There is nothing to train: no parameter of the models requires a gradient.")
@@ -201,10 +196,10 @@ def _plain(cls: type[Optimizer], usual_eps: float) -> Callable[..., Optimizer]:
     def build(
         params: dict[str, nn.Parameter],
         total_steps: int,
-        lr: float = LR,
+        lr: Positive = LR,
         betas: Betas = (0.9, 0.999),
-        eps: float = usual_eps,
-        weight_decay: float = 0.0,
+        eps: Positive = usual_eps,
+        weight_decay: Positive = 0.0,
         amsgrad: bool = False,
     ) -> Optimizer:
         tensors = list(params.values())
@@ -219,11 +214,11 @@ def _scheduled(cls: Callable[..., Optimizer], usual_eps: float) -> Callable[...,
     def build(
         params: dict[str, nn.Parameter],
         total_steps: int,
-        lr: float = LR,
-        warmup_proportion: float = WARMUP,
+        lr: Positive = LR,
+        warmup_proportion: Annotated[float, within(0, 1)] = WARMUP,
         betas: Betas = (0.9, 0.999),
-        eps: float = usual_eps,
-        weight_decay: float = 0.01,
+        eps: Positive = usual_eps,
+        weight_decay: Positive = 0.01,
     ) -> Optimizer:
         schedule = _Schedule(total_steps, warmup_proportion)
         return cls(_decay_groups(params, weight_decay), schedule, lr=lr, betas=betas, eps=eps)
@@ -295,20 +290,6 @@ def _fused(params: Iterable[Tensor]) -> bool | None:
     """True where one fused kernel can update them all, also on a CPU; else PyTorch chooses."""
     kinds = {(param.device.type, param.is_floating_point()) for param in params}
     return True if kinds in ({("cpu", True)}, {("cuda", True)}) else None
-
-
-def _checked(field: str, value: object) -> Any:
-    """The value of a field of our own optimizers: a number of at least 0, or the two betas, or a flag."""
-    if isinstance(value, bool):
-        return value
-    if field == "betas":
-        if not isinstance(value, (list, tuple)) or len(value) != 2:
-            raise UserError(f"optimizer.betas is {value!r}; it takes two numbers, for example [0.9, 0.999].")
-        return tuple(as_number(item, "optimizer.betas") for item in value)
-    number = as_number(value, f"optimizer.{field}")
-    if not number >= 0:
-        raise UserError(f"optimizer.{field} is {number}; it cannot be negative.")
-    return number
 
 
 def _loosely(value: object) -> Any:

@@ -23,13 +23,11 @@ def seed_cpu(seed: int) -> None:
     torch.default_generator.manual_seed(seed)
 
 
-def seed_everything(seed: int) -> None:
-    """Seed all generators, all CUDA devices included, and ask cuDNN for deterministic kernels."""
+def seed_generators(seed: int) -> None:
+    """Seed Python, numpy and PyTorch, all CUDA devices included."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
 
 
 def random_state() -> dict[str, Any]:

@@ -1,14 +1,15 @@
-"""Which utterances are trained on, in which order: a function of seed, epoch and index alone.
+"""Which items are trained on, in which order: a function of seed, epoch and index alone.
 
 A task describes its training data with an ordinary DataLoader. The runner plans each epoch from it as a
-list of *windows*: the utterances of one optimizer update, whatever number of processes and accumulation
-steps share them. A window is dealt out as micro-batches, one for every (accumulation step, process).
+list of *global batches*: the items of one optimizer update, whatever number of processes and accumulation
+steps compute it. A global batch is split into micro-batches, one for every (accumulation step, process).
 Hence the same global batch gives the same updates on one process or on several, and a run can be
-continued inside an epoch by starting at a later window.
+continued inside an epoch by starting at a later position.
 """
 
+import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -27,6 +28,8 @@ from torch.utils.data import (
 from s3prl.training.randomness import isolated_randomness, mixed_seed, seed_cpu
 from s3prl.utility.errors import UserError
 from s3prl.utility.workers import WorkerInit, cpu_count
+
+Prepare = Callable[[Any], Any]
 
 
 class BucketBatchSampler(Sampler[list[int]]):
@@ -58,12 +61,12 @@ class BucketBatchSampler(Sampler[list[int]]):
         return iter([batches[index] for index in order])
 
 
-Window = list[tuple[list[int], float]]
+GlobalBatch = list[tuple[list[int], float]]
 
 
 @dataclass(frozen=True)
-class Share:
-    """How several processes and accumulation steps share one window."""
+class Shard:
+    """Which part of every global batch is this process's, and in how many steps it computes it."""
 
     world_size: int = 1
     rank: int = 0
@@ -71,7 +74,7 @@ class Share:
 
     @property
     def parts(self) -> int:
-        """Micro-batches in a window, over all processes."""
+        """Micro-batches in a global batch, over all processes."""
         return self.world_size * self.accumulate
 
 
@@ -80,35 +83,66 @@ class MicroBatch:
     """What one process computes at once: where it stands in the epoch, and which items of the data set."""
 
     epoch: int
-    window: int  # position of the optimizer update inside the epoch
+    position: int  # of its global batch in the epoch
     last: bool  # whether the update follows
-    weight: float  # of its loss, 1 unless the window does not divide evenly
+    weight: float  # of its loss, 1 unless the global batch does not divide evenly
     indices: tuple[int, ...]
 
 
-def plan_epoch(loader: DataLoader, seed: int, epoch: int, share: Share) -> list[Window]:
-    """The windows of an epoch, each as `share.parts` micro-batches (indices, weight of the loss)."""
+class DroppedItem(Exception):
+    """Raised by `prepare` for an item that cannot be used; `note` says which and why."""
+
+    def __init__(self, note: Any) -> None:
+        super().__init__(note)
+        self.note = note
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A micro-batch as it comes out of the loader."""
+
+    key: MicroBatch
+    batch: Any  # collated; None when every item was dropped
+    kept: float = 1.0  # the part of its items that could be used
+    notes: tuple = ()  # one for each dropped item
+    error: UserError | None = None  # a mistake met in a worker, to be raised where the user sees it
+
+
+def plan_epoch(loader: DataLoader, seed: int, epoch: int, shard: Shard) -> list[GlobalBatch]:
+    """The global batches of an epoch, each as `shard.parts` micro-batches (indices, weight of the loss)."""
     if isinstance(loader.batch_sampler, BucketBatchSampler):
         bucket = loader.batch_sampler
-        groups = bucket.groups(bucket.batch_size * share.parts)
+        groups = bucket.groups(bucket.batch_size * shard.parts)
         if bucket.shuffle:
             groups = [groups[index] for index in _permutation(len(groups), seed, epoch)]
-        return [_deal(group, share.parts) for group in groups]
+        return [_split_items(group, shard.parts) for group in groups]
     if type(loader.batch_sampler) is BatchSampler:
-        size = loader.batch_sampler.batch_size * share.parts
-        order = _item_order(loader.batch_sampler.sampler, len(loader.dataset), seed, epoch)
-        groups = [order[start : start + size] for start in range(0, len(order), size)]
-        if loader.batch_sampler.drop_last and len(groups) > 1 and len(groups[-1]) < size:
-            groups.pop()
-        return [_deal(group, share.parts) for group in groups]
-    if loader.batch_sampler is None:  # every item of the data set is a batch
-        batches = [[index] for index in _item_order(loader.sampler, len(loader.dataset), seed, epoch)]
-    else:
-        batches = _drawn(loader.batch_sampler, seed, epoch)
+        groups = _item_groups(loader, seed, epoch, shard.parts)
+        return [_split_items(group, shard.parts) for group in groups]
+    batches = _batches(loader, seed, epoch)
     return [
-        _deal_batches(batches[start : start + share.parts], share.parts)
-        for start in range(0, len(batches), share.parts)
+        _split_batches(batches[start : start + shard.parts], shard.parts)
+        for start in range(0, len(batches), shard.parts)
     ]
+
+
+def _item_groups(loader: DataLoader, seed: int, epoch: int, parts: int) -> list[list[int]]:
+    """The items of a plain DataLoader, in its order, in groups of `parts` batches."""
+    size = loader.batch_sampler.batch_size * parts
+    order = _item_order(loader.batch_sampler.sampler, len(loader.dataset), seed, epoch)
+    groups = [order[start : start + size] for start in range(0, len(order), size)]
+    if loader.batch_sampler.drop_last and len(groups) > 1 and len(groups[-1]) < size:
+        groups.pop()
+    return groups
+
+
+def _batches(loader: DataLoader, seed: int, epoch: int) -> list[list[int]]:
+    """The batches that a loader itself would make in an epoch, of all processes."""
+    if loader.batch_sampler is None:  # every item of the data set is a batch
+        return [[index] for index in _item_order(loader.sampler, len(loader.dataset), seed, epoch)]
+    if type(loader.batch_sampler) is BatchSampler:
+        return _item_groups(loader, seed, epoch, 1)
+    return [list(batch) for batch in _drawn(loader.batch_sampler, seed, epoch)]
 
 
 def _permutation(count: int, seed: int, epoch: int) -> list[int]:
@@ -137,13 +171,13 @@ def _drawn(sampler: Any, seed: int, epoch: int) -> list:
         return list(sampler)
 
 
-def _deal(group: list[int], parts: int) -> list[tuple[list[int], float]]:
-    """Deal a window's items out like cards. A part without any gets one item whose loss counts nothing."""
-    hands = [group[part::parts] for part in range(parts)]
-    return [(hand, len(hand) * parts / len(group)) if hand else (group[:1], 0.0) for hand in hands]
+def _split_items(group: list[int], parts: int) -> GlobalBatch:
+    """Every `parts`-th item to one micro-batch; where none is left, an item whose loss counts nothing."""
+    split = [group[part::parts] for part in range(parts)]
+    return [(own, len(own) * parts / len(group)) if own else (group[:1], 0.0) for own in split]
 
 
-def _deal_batches(batches: list[list[int]], parts: int) -> list[tuple[list[int], float]]:
+def _split_batches(batches: list[list[int]], parts: int) -> GlobalBatch:
     present = [(list(batch), parts / len(batches)) for batch in batches]
     return present + [(list(batches[0]), 0.0)] * (parts - len(batches))
 
@@ -151,37 +185,51 @@ def _deal_batches(batches: list[list[int]], parts: int) -> list[tuple[list[int],
 class _MicroBatchStream(Sampler[MicroBatch]):
     """All micro-batches of one process from a position on, without end."""
 
-    def __init__(self, loader: DataLoader, seed: int, epoch: int, window: int, share: Share) -> None:
-        self.loader, self.seed, self.share = loader, seed, share
-        self.epoch, self.window = epoch, window
+    def __init__(self, loader: DataLoader, seed: int, epoch: int, position: int, shard: Shard) -> None:
+        self.loader, self.seed, self.shard = loader, seed, shard
+        self.epoch, self.position = epoch, position
 
     def __iter__(self) -> Iterator[MicroBatch]:
-        epoch, start = self.epoch, self.window
+        epoch, start = self.epoch, self.position
         while True:
-            windows = plan_epoch(self.loader, self.seed, epoch, self.share)
-            for window in range(start, len(windows)):
-                for step in range(self.share.accumulate):
-                    indices, weight = windows[window][step * self.share.world_size + self.share.rank]
-                    last = step == self.share.accumulate - 1
-                    yield MicroBatch(epoch, window, last, weight, tuple(indices))
+            plan = plan_epoch(self.loader, self.seed, epoch, self.shard)
+            for position in range(start, len(plan)):
+                for step in range(self.shard.accumulate):
+                    indices, weight = plan[position][step * self.shard.world_size + self.shard.rank]
+                    last = step == self.shard.accumulate - 1
+                    yield MicroBatch(epoch, position, last, weight, tuple(indices))
             epoch, start = epoch + 1, 0
 
 
 class _SeededBatches(Dataset):
-    """Loads the items of a micro-batch, each from randomness of its own, and collates them."""
+    """Loads the items of a micro-batch, each from randomness of its own, prepares and collates them."""
 
-    def __init__(self, loader: DataLoader, seed: int) -> None:
+    def __init__(self, loader: DataLoader, seed: int, prepare: Prepare | None) -> None:
         self.dataset, self.collate, self.seed = loader.dataset, loader.collate_fn, seed
         self.collated = loader.batch_sampler is not None
+        self.prepare = prepare
 
-    def __getitem__(self, key: MicroBatch) -> tuple[MicroBatch, Any]:
+    def __getitem__(self, key: MicroBatch) -> Loaded:
         # numpy's and PyTorch's generators are global: restore them, for loading may run in the main process
         with isolated_randomness(0):
-            items = []
-            for index in key.indices:
-                seed_cpu(mixed_seed("item", self.seed, key.epoch, index))
-                items.append(self.dataset[index])
-            return key, self.collate(items if self.collated else items[0])
+            try:
+                return self._load(key)
+            except UserError as error:
+                return Loaded(key, None, error=error)
+
+    def _load(self, key: MicroBatch) -> Loaded:
+        items, notes = [], []
+        for index in key.indices:
+            seed_cpu(mixed_seed("item", self.seed, key.epoch, index))
+            try:
+                item = self.dataset[index]
+                items.append(self.prepare(item) if self.prepare is not None else item)
+            except DroppedItem as dropped:
+                notes.append(dropped.note)
+        batch = None
+        if items:
+            batch = self.collate(items if self.collated else items[0])
+        return Loaded(key, batch, len(items) / len(key.indices), tuple(notes))
 
 
 def _untouched(item: Any) -> Any:
@@ -194,43 +242,67 @@ def check_train_loader(loader: DataLoader) -> None:
         raise UserError("The training set has no utterance. Check the paths and split names of the config.")
 
 
-def windows_per_epoch(loader: DataLoader, share: Share) -> int | None:
+def updates_per_epoch(loader: DataLoader, shard: Shard) -> int | None:
     """Optimizer updates in one epoch; None for an iterable data set, whose length nobody knows."""
     if isinstance(loader.dataset, IterableDataset):
         return None
-    return len(plan_epoch(loader, 0, 0, share))
+    return len(plan_epoch(loader, 0, 0, shard))
 
 
-def training_stream(
-    loader: DataLoader, seed: int, epoch: int, window: int, share: Share
-) -> Iterator[tuple[MicroBatch, Any]]:
-    """Endless (micro-batch, collated batch) pairs of one process, from window `window` of epoch `epoch` on.
+def training_batches(
+    loader: DataLoader, seed: int, epoch: int, position: int, shard: Shard, prepare: Prepare | None = None
+) -> Iterator[Loaded]:
+    """The micro-batches of one process without end, from a position in an epoch on.
 
     Workers are kept across epochs. Neither their number nor the position to start from changes what an
     item looks like: its randomness comes from (seed, epoch, index).
+
+    Args:
+        prepare: applied to every item in the worker that loads it; raises DroppedItem for one that is of no
+            use. An iterable data set is not prepared: it hands out batches as they are.
     """
     if isinstance(loader.dataset, IterableDataset):
-        return _iterable_stream(loader, epoch, window, share)
-    return iter(_seeded_loader(loader, seed, _MicroBatchStream(loader, seed, epoch, window, share)))
+        return _iterable_stream(loader, epoch, position, shard)
+    keys = _MicroBatchStream(loader, seed, epoch, position, shard)
+    return map(_checked, _seeded_loader(loader, seed, keys, prepare))
 
 
-def evaluation_stream(loader: DataLoader, seed: int) -> tuple[int | None, Iterator[Any]]:
-    """The number of batches of an evaluation split, where it is known, and its collated batches in order."""
+def evaluation_batches(
+    loader: DataLoader, seed: int, shard: Shard, ratio: float = 1.0, prepare: Prepare | None = None
+) -> tuple[int | None, Iterator[Loaded]]:
+    """The batches of a split that are this process's, in order; `key.position` counts those of all processes.
+
+    Args:
+        ratio: the part of the split that is wanted, from its front.
+        prepare: see `training_batches`.
+
+    Returns:
+        How many batches this process has, where it is known, and the batches.
+    """
     if isinstance(loader.dataset, IterableDataset):
-        return None, iter(loader)
-    if loader.batch_sampler is None:
-        batches = [[index] for index in loader.sampler]
-    else:
-        batches = list(loader.batch_sampler)
+        every = enumerate(iter(loader))
+        own = islice(every, shard.rank, None, shard.world_size)
+        return None, (Loaded(MicroBatch(0, number, True, 1.0, ()), batch) for number, batch in own)
+    batches = _batches(loader, seed, 0)
+    batches = batches[: math.ceil(len(batches) * ratio)]
     keys = [MicroBatch(0, number, True, 1.0, tuple(batch)) for number, batch in enumerate(batches)]
-    return len(keys), (batch for _, batch in _seeded_loader(loader, seed, keys))
+    keys = keys[shard.rank :: shard.world_size]
+    return len(keys), map(_checked, _seeded_loader(loader, seed, keys, prepare))
 
 
-def _seeded_loader(loader: DataLoader, seed: int, keys: Sampler[MicroBatch] | list[MicroBatch]) -> DataLoader:
+def _checked(loaded: Loaded) -> Loaded:
+    if loaded.error is not None:
+        raise loaded.error
+    return loaded
+
+
+def _seeded_loader(
+    loader: DataLoader, seed: int, keys: Sampler[MicroBatch] | list[MicroBatch], prepare: Prepare | None
+) -> DataLoader:
     """The task's loader, with its workers and options, over the micro-batches `keys`."""
     workers = min(loader.num_workers, worker_limit())
     return DataLoader(
-        _SeededBatches(loader, seed),
+        _SeededBatches(loader, seed, prepare),
         batch_size=None,
         sampler=keys,
         num_workers=workers,
@@ -249,22 +321,20 @@ def worker_limit() -> int:
     return max(1, cpu_count() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
-def _iterable_stream(
-    loader: DataLoader, epoch: int, window: int, share: Share
-) -> Iterator[tuple[MicroBatch, Any]]:
+def _iterable_stream(loader: DataLoader, epoch: int, position: int, shard: Shard) -> Iterator[Loaded]:
     """An iterable data set has no index: earlier batches are read again and passed over."""
-    skip = window * share.parts
+    skip = position * shard.parts
     while True:
         batches = islice(iter(loader), skip, None)
-        while group := list(islice(batches, share.parts)):
-            mine = [step * share.world_size + share.rank for step in range(share.accumulate)]
-            for step, part in enumerate(mine):
-                weight = share.parts / len(group) if part < len(group) else 0.0
-                key = MicroBatch(epoch, window, step == share.accumulate - 1, weight, ())
-                yield key, group[part if part < len(group) else 0]
-            window += 1
-        if window == 0 and skip == 0:
+        while group := list(islice(batches, shard.parts)):
+            own = [step * shard.world_size + shard.rank for step in range(shard.accumulate)]
+            for step, part in enumerate(own):
+                weight = shard.parts / len(group) if part < len(group) else 0.0
+                key = MicroBatch(epoch, position, step == shard.accumulate - 1, weight, ())
+                yield Loaded(key, group[part if part < len(group) else 0])
+            position += 1
+        if position == 0 and skip == 0:
             raise UserError(
                 "The training set yields no batch. Check the paths and split names of the config."
             )
-        epoch, window, skip = epoch + 1, 0, 0
+        epoch, position, skip = epoch + 1, 0, 0

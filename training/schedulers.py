@@ -6,6 +6,7 @@ Each multiplies the base rate, is stepped once per update, and is a function of 
 import inspect
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import Any
 
 from torch.optim import Optimizer
@@ -13,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from s3prl.utility.config import check_fields, nearest
 from s3prl.utility.errors import UserError
+from s3prl.utility.typed import checked, typed
 
 NOAM_DIM = 768  # the width that the 2021 toolkit fixed, whatever the model's
 
@@ -75,6 +77,14 @@ DECAYS: dict[str, Callable[..., Multiplier]] = {
 }
 
 
+@dataclass
+class _Common:
+    """The fields that every schedule has."""
+
+    num_warmup_steps: int  # updates of the warm-up, 0 for none
+    last_epoch: int = -1
+
+
 def get_scheduler(optimizer: Optimizer, total_steps: int, config: dict[str, Any]) -> LambdaLR:
     """The schedule that the `scheduler` block of a config names, over `total_steps` updates.
 
@@ -88,16 +98,13 @@ def get_scheduler(optimizer: Optimizer, total_steps: int, config: dict[str, Any]
             f"scheduler.name: there is no schedule '{name}'.{nearest(str(name), DECAYS)} "
             f"Valid names: {', '.join(DECAYS)}."
         )
+    where = "scheduler"
     extra = list(inspect.signature(DECAYS[name]).parameters)[3:]
-    fields = {key: value for key, value in config.items() if key != "name"}
-    check_fields(fields, [*extra, "num_warmup_steps", "last_epoch"], f"scheduler ({name})")
-    if "num_warmup_steps" not in fields:
-        raise UserError(
-            f"scheduler ({name}) needs num_warmup_steps: the updates of its warm-up (0 for none)."
-        )
-    values = {key: as_number(value, f"scheduler.{key}") for key, value in fields.items()}
-    warmup = int(values.pop("num_warmup_steps"))
-    last_epoch = int(values.pop("last_epoch", -1))
+    given = {key: value for key, value in config.items() if key != "name"}
+    check_fields(given, [*extra, *(field.name for field in fields(_Common))], where)
+    common = typed(_Common, {key: value for key, value in given.items() if key not in extra}, where)
+    own = {key: value for key, value in given.items() if key in extra}
+    values, warmup = checked(DECAYS[name], own, where, skip=3), common.num_warmup_steps
     for group in optimizer.param_groups:
         group.setdefault("initial_lr", group["lr"])
     decay = DECAYS[name](total_steps, warmup, optimizer.param_groups[0]["initial_lr"], **values)
@@ -106,19 +113,7 @@ def get_scheduler(optimizer: Optimizer, total_steps: int, config: dict[str, Any]
     def multiplier(step: int) -> float:
         return step / warmup if step < warmup else decay(step)
 
-    return LambdaLR(optimizer, multiplier, last_epoch)
-
-
-def as_number(value: object, field: str) -> float:
-    """`value` as a number; text such as `1e-3`, which YAML 1.1 leaves as it is, counts. Raises UserError."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return value
-    try:
-        return float(str(value))
-    except ValueError:
-        raise UserError(
-            f"{field} is {value!r}, which is not a number. Write for example {field}: 1e-3."
-        ) from None
+    return LambdaLR(optimizer, multiplier, common.last_epoch)
 
 
 def _progress(step: int, warmup: int, total: int) -> float:

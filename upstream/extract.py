@@ -22,8 +22,9 @@ from s3prl.utility import processes
 from s3prl.utility.device import choose_device
 from s3prl.utility.errors import UserError, command
 from s3prl.utility.lengths import measure
-from s3prl.utility.paths import find_path
 
+from .build import find_config
+from .encoding import Encoder
 from .tools.extraction import Extraction, Source
 from .tools.feature_folder import FORMATS, FeatureFolder
 from .tools.models import build
@@ -56,9 +57,7 @@ def run(options: argparse.Namespace, shard: tuple[int, int], device: str) -> int
     measured = measure(Path(), [str(path) for path in recordings.values()], options.n_jobs, "headers")
     lengths = {name: measured.lengths.get(str(path), 0) for name, path in recordings.items()}
     job = Extraction(source, folder, recordings, device, options.n_jobs)
-    one_by_one = options.alone and getattr(source.upstream, "leaks_padding", True)
-    batches = plan(lengths, 0.0 if one_by_one else options.batch_seconds)
-    job.run(share_of(batches, shard), lengths)
+    job.run(share_of(plan(lengths, options.batch_seconds), shard), lengths)
     total = folder.finish(job.bad, recordings)
     print(
         f"{job.written} utterance(s) written, {job.skipped} were there already, {len(job.bad)} failed; "
@@ -92,6 +91,11 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="give every utterance the features it has alone, also from models that look at padding; slower",
     )
+    add(
+        "--public_batch",
+        action="store_true",
+        help="give the values that the public S3PRL gives for a batch, where a model has others",
+    )
     add("--n_jobs", type=int, default=4, help="threads that read and write files (default: 4)")
     add("--shard", metavar="I/N", help="do only part I (from 1) of N; torchrun sets this itself")
     add("--device", help="cuda, cpu, ... (default: cuda if there is one, else cpu)")
@@ -119,28 +123,34 @@ def start(options: argparse.Namespace) -> tuple[tuple[int, int], str]:
 def source_of(options: argparse.Namespace, device: str) -> Source:
     """The upstream that the command line asks for, and which part of its output is wanted."""
     name, ckpt, model_config = options.upstream, options.ckpt, options.model_config
-    weighting = None
+    chosen = {"alone": options.alone, "public_batch": options.public_batch}
+    folders, selection, weighting = (), "hidden_states", None
     if options.weights is not None:
         weighting = TrainedWeighting(options.weights)
         name = weighting.of("upstream", name)
         ckpt = ckpt or weighting.arguments.get("upstream_ckpt")
         model_config = weighting.of("upstream_model_config", model_config)
-        options.alone = options.alone or bool(weighting.arguments.get("upstream_alone"))
-    upstream = build(name, ckpt, model_config, device, options.alone)
-    settings = {"upstream": name, "model_config": None, "layers": "all", "alone": options.alone}
-    if model_config is not None and find_path(model_config).is_file():
-        settings["model_config"] = sha256(find_path(model_config).read_bytes()).hexdigest()
+        folders, selection = weighting.folders, weighting.feature_selection
+        for option in chosen:
+            chosen[option] = chosen[option] or bool(weighting.arguments.get(f"upstream_{option}"))
+    model_config = find_config(model_config, folders)
+    upstream = build(name, ckpt, model_config, device, folders=folders, feature_selection=selection, **chosen)
+    encoder = Encoder(upstream, device, chosen["alone"])
+    settings = {"upstream": name, "model_config": None, "layers": "all", **chosen}
+    if model_config is not None and Path(model_config).is_file():
+        settings["model_config"] = sha256(Path(model_config).read_bytes()).hexdigest()
     models = [upstream]
     if weighting is not None:
-        extract, featurizer = weighting.apply(upstream)
+        weighting.load_upstream(upstream)
+        extract, featurizer = weighting.apply(encoder)
         models.append(featurizer)
         settings["layers"] = "weighted"
     else:
         layers = chosen_layers(options.layers)
         settings["layers"] = layers or "all"
-        extract = layers_of(upstream, layers)
+        extract = layers_of(encoder, layers)
     settings["parameters"] = fingerprint(*models)
-    return Source(upstream, extract, settings)
+    return Source(encoder, extract, settings)
 
 
 def chosen_layers(text: str | None) -> list[int] | None:

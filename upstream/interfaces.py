@@ -1,9 +1,14 @@
-"""The doors of every upstream: UpstreamBase (what a model offers) and Featurizer (what a task receives)."""
+"""The doors of every upstream: UpstreamBase (what a model offers) and Featurizer (what a task receives).
+
+`traits_of` tells what is known of any model, also of one that is no UpstreamBase.
+"""
 
 import ast
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +21,7 @@ TOLERATED_FRAMES = 5  # a model may give this many frames more or fewer than its
 RESERVED_KEYS = ("_hidden_states_info", "hidden_states", "last_hidden_state")
 
 Hook = tuple[str, Callable[[Any, Any], Tensor]]
+Survey = Callable[[Iterable[list[Tensor]]], None]
 
 
 class _RegistersHooks(type):
@@ -34,7 +40,22 @@ class UpstreamBase(nn.Module, metaclass=_RegistersHooks):
     `wavs` is a list of unpadded [samples] float32 tensors at 16 kHz, on the model's device;
     `hidden_states` a list of [batch, frames, dim], one per layer; `last_hidden_state` its last entry.
     A model whose `forward` does not return its layers can have them tapped by hooks instead.
+
+    Traits, which a subclass overrides with what it can promise (as an attribute, property or method):
+
+    - `batch_invariant`: an utterance's values are those it has alone, in any batch.
+    - `num_frames(samples)`: the exact frames of an utterance of so many samples, 0 when it is too short for
+      one; None when not known, and frames are then counted as samples / stride, rounded.
+    - `survey(batches)`: a pass over the training batches (lists of wavs) in place of a training, for models
+      that only measure.
+
+    `folders` is where files of a task may be besides the working folder; `build_upstream` sets it.
     """
+
+    batch_invariant: bool = False
+    num_frames: Callable[[int], int] | None = None
+    survey: Survey | None = None
+    folders: Sequence[str | Path] = ()
 
     def __init__(
         self,
@@ -60,6 +81,9 @@ class UpstreamBase(nn.Module, metaclass=_RegistersHooks):
             f"{type(self).__module__}.{type(self).__name__} does not say its stride: define "
             "get_downsample_rates(key) -> samples per frame."
         )
+
+    def for_task(self, task: str) -> None:
+        """Prepare for a task, whose name tells it from others: models that keep something per task do."""
 
     def add_hook(
         self, module_path: str, transform: Callable[[Any, Any], Tensor], unique_identifier: str | None = None
@@ -135,11 +159,45 @@ def _module_at(root: nn.Module, path: str) -> Any:
     return follow(ast.parse(path, mode="eval").body)
 
 
+def _no_preparation(task: str) -> None:
+    """What `for_task` does in a model that keeps nothing per task."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What is known of a model; the defaults are the careful answers. See UpstreamBase for the meaning."""
+
+    batch_invariant: bool = False
+    num_frames: Callable[[int], int] | None = None
+    for_task: Callable[[str], None] = _no_preparation
+    survey: Survey | None = None
+
+
+def traits_of(upstream: nn.Module) -> Traits:
+    """What an upstream declares of itself; of a model that is no UpstreamBase nothing is known."""
+    if not isinstance(upstream, UpstreamBase):
+        return Traits()
+    return Traits(upstream.batch_invariant, upstream.num_frames, upstream.for_task, upstream.survey)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the parameters or buffers are; the CPU when there are none."""
+    tensor = next((tensor for tensors in (model.parameters(), model.buffers()) for tensor in tensors), None)
+    return torch.device("cpu") if tensor is None else tensor.device
+
+
+class Layers(NamedTuple):
+    """What an upstream has made of a batch of utterances, before layers are mixed."""
+
+    stacked: Tensor | list[Tensor]  # [layers, batch, frames, dim], or [batch, frames, dim] for each layer
+    frames: list[int]  # valid frames of each utterance
+
+
 class Featurizer(nn.Module):
     """Turn an upstream's output into one feature per frame, by default a learned weighting of its layers.
 
     Layers are mixed by softmax(weights), which starts uniform (SUPERB, Yang et al., Interspeech 2021).
-    Attributes: `output_dim`, `downsample_rate` (samples per frame).
+    Attributes: `output_dim`, `downsample_rate` (samples per frame), `layer_count` (layers that are mixed).
     """
 
     def __init__(
@@ -167,37 +225,34 @@ class Featurizer(nn.Module):
         self.feature_selection = feature_selection
         self.layer_selection = layer_selection
         self.normalize = normalize
-        device = upstream_device or next((p.device for p in upstream.parameters()), torch.device("cpu"))
+        device = upstream_device or device_of(upstream)
         result = _probe(upstream, device, SAMPLE_RATE)
-        feature = self._select(result)
-        if isinstance(feature, list):
-            shapes = {tuple(layer.shape) for layer in feature}
-            if len(shapes) > 1:
-                raise UserError(
-                    f"The layers of '{feature_selection}' differ in shape ({sorted(shapes)}), so they cannot "
-                    "be weighted. Choose one with -l, or another key with -s."
-                )
-            self.weights = nn.Parameter(torch.zeros(len(feature)))
-            feature = feature[0]
-        self.output_dim = feature.size(-1)
+        selected = self._select(result)
+        shapes = {tuple(layer.shape) for layer in selected}
+        if len(shapes) > 1:
+            raise UserError(
+                f"The layers of '{feature_selection}' differ in shape ({sorted(shapes)}), so they cannot "
+                "be weighted. Choose one with -l, or another key with -s."
+            )
+        self.layer_count = len(selected)
+        if self.layer_count > 1:
+            self.weights = nn.Parameter(torch.zeros(self.layer_count))
+        self.output_dim = selected[0].size(-1)
         self.downsample_rate = self._stride(upstream, device, result)
-        self._exact_frames = getattr(upstream, "num_frames", None)
+        self._exact_frames = traits_of(upstream).num_frames
 
     def _stride(self, upstream: nn.Module, device: Any, result: dict) -> int:
         try:
             return upstream.get_downsample_rates(self.feature_selection)
         except (AttributeError, NotImplementedError):
-            longer = self._frames(self._select(_probe(upstream, device, 11 * SAMPLE_RATE)))
-            more = longer - self._frames(self._select(result))
+            longer = self._select(_probe(upstream, device, 11 * SAMPLE_RATE))[0].size(1)
+            more = longer - self._select(result)[0].size(1)
             stride = round(10 * SAMPLE_RATE / more) if more > 0 else SAMPLE_RATE
             print(f"[Featurizer] The upstream does not say its stride; measured {stride} samples per frame.")
             return stride
 
-    @staticmethod
-    def _frames(feature: Tensor | list[Tensor]) -> int:
-        return (feature[0] if isinstance(feature, list) else feature).size(1)
-
-    def _select(self, result: dict[str, Any]) -> Tensor | list[Tensor]:
+    def _select(self, result: dict[str, Any]) -> list[Tensor]:
+        """The layers that are asked for, [batch, frames, dim] each."""
         key = self.feature_selection
         if key not in result and key == "hidden_states":  # third-party upstreams of the oldest interface
             key = next((old for old in ("last_hidden_state", "default") if old in result), key)
@@ -207,30 +262,18 @@ class Featurizer(nn.Module):
         feature = result[key]
         if isinstance(feature, dict):
             feature = list(feature.values())
-        if isinstance(feature, (list, tuple)):
-            feature = list(feature)
+        if not isinstance(feature, (list, tuple)):
             if self.layer_selection is not None:
-                if not -len(feature) <= self.layer_selection < len(feature):
-                    raise UserError(
-                        f"-l {self.layer_selection}: '{key}' has {len(feature)} layers, "
-                        f"numbered 0 to {len(feature) - 1}."
-                    )
-                feature = [feature[self.layer_selection]]
-            if len(feature) == 1:
-                feature = feature[0]
-        elif self.layer_selection is not None:
-            raise UserError(f"-l {self.layer_selection}: '{key}' is a single layer. Leave -l out.")
-        return feature
-
-    def _mix(self, layers: list[Tensor]) -> Tensor:
-        if len(layers) != len(self.weights):
-            raise ValueError(
-                f"The upstream returned {len(layers)} layers, {len(self.weights)} when it was probed. "
-                "Layer drop does that in fine-tuning: use -f with -s last_hidden_state, or switch it off."
+                raise UserError(f"-l {self.layer_selection}: '{key}' is a single layer. Leave -l out.")
+            return [feature]
+        if self.layer_selection is None:
+            return list(feature)
+        if not -len(feature) <= self.layer_selection < len(feature):
+            raise UserError(
+                f"-l {self.layer_selection}: '{key}' has {len(feature)} layers, "
+                f"numbered 0 to {len(feature) - 1}."
             )
-        stacked = torch.stack([self._normalized(layer) for layer in layers])  # [layers, batch, frames, dim]
-        weights = self.weights.float().softmax(-1)  # in float32: bf16 rounds two layers to the same weight
-        return torch.einsum("l,lbtd->btd", weights.to(stacked.dtype), stacked)
+        return [feature[self.layer_selection]]
 
     def _normalized(self, layer: Tensor) -> Tensor:
         return F.layer_norm(layer, layer.shape[-1:]) if self.normalize else layer
@@ -244,20 +287,48 @@ class Featurizer(nn.Module):
             return min(self._exact_frames(samples), padded_frames)
         return min(max(round(samples / self.downsample_rate), 1), padded_frames)
 
-    def forward(self, paired_wavs: list[Tensor], paired_features: dict[str, Any]) -> list[Tensor]:
-        """The feature of every utterance: unpadded [frames, dim], in the order of `paired_wavs`."""
-        feature = self._select(paired_features)
-        feature = self._mix(feature) if isinstance(feature, list) else self._normalized(feature)
-        longest, frames = max(len(wav) for wav in paired_wavs), feature.size(1)
+    def layers(self, lengths: Sequence[int], outputs: dict[str, Any]) -> Layers:
+        """The layers that are asked for, as the upstream has returned them.
+
+        Args:
+            lengths: samples of each utterance.
+            outputs: what the upstream has returned for them.
+
+        Raises:
+            ValueError: there are not as many frames as the stride promises.
+        """
+        selected = self._select(outputs)
+        longest, frames = max(lengths), selected[0].size(1)
         if abs(frames - longest / self.downsample_rate) >= TOLERATED_FRAMES:
             raise ValueError(
                 f"The upstream returned {frames} frames for {longest} samples, but its stride of "
                 f"{self.downsample_rate} samples promises {longest / self.downsample_rate:.1f}: "
                 "get_downsample_rates or the padding of the upstream is wrong."
             )
-        return [
-            one[: self.frames_of(len(wav), frames)] for wav, one in zip(paired_wavs, feature, strict=True)
-        ]
+        return Layers(selected, [self.frames_of(samples, frames) for samples in lengths])
+
+    def mix(self, layers: Layers) -> list[Tensor]:
+        """One feature of all layers: unpadded [frames, dim] of every utterance."""
+        stacked = layers.stacked
+        if len(stacked) != self.layer_count:
+            raise ValueError(
+                f"The upstream returned {len(stacked)} layers, {self.layer_count} when it was probed. "
+                "Layer drop does that in fine-tuning: use -f with -s last_hidden_state, or switch it off."
+            )
+        if self.layer_count == 1:
+            mixed = self._normalized(stacked[0])
+        else:
+            if isinstance(stacked, Tensor):
+                stacked = self._normalized(stacked)
+            else:
+                stacked = torch.stack([self._normalized(layer) for layer in stacked])
+            weights = self.weights.float().softmax(-1)  # in float32: bf16 rounds two layers to one weight
+            mixed = torch.einsum("l,lbtd->btd", weights.to(stacked.dtype), stacked)
+        return [one[:valid] for one, valid in zip(mixed, layers.frames, strict=True)]
+
+    def forward(self, paired_wavs: list[Tensor], paired_features: dict[str, Any]) -> list[Tensor]:
+        """The feature of every utterance: unpadded [frames, dim], in the order of `paired_wavs`."""
+        return self.mix(self.layers([len(wav) for wav in paired_wavs], paired_features))
 
 
 def _probe(upstream: nn.Module, device: Any, samples: int) -> dict[str, Any]:

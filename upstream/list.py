@@ -11,9 +11,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from s3prl import hub
 from s3prl.utility.errors import command
 
+from . import registry
 from .checkpoints import Checkpoint, table
 from .interfaces import Featurizer
 from .tools.links import Link, flaws, links_of
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return report_links(links_of(table()), options.timeout)
     print(aligned([COLUMNS, *rows()]))
     print("\nstride: samples per frame at 16 kHz; layers: tensors in hidden_states; -: not known")
-    for folder, reason in hub.failures().items():
+    for folder, reason in registry.failures().items():
         print(f"not importable: upstream/{folder}: {reason}")
     return 0
 
@@ -50,7 +50,7 @@ def rows() -> list[tuple[str, ...]]:
     published = {name: row for row in table() for name in row.names}
     return [
         _published(name, published[name]) if name in published else _unpublished(name)
-        for name in hub.options()
+        for name in registry.options()
     ]
 
 
@@ -75,15 +75,15 @@ def _repository_cached(repository: str | None) -> bool:
 
 def _unpublished(name: str) -> tuple[str, ...]:
     """Entries of no published checkpoint: acoustic features, and those that need a file of the user's."""
-    entry = hub.get(name)
-    needs_file = name.endswith(hub.WITH_CHECKPOINT)
+    entry = registry.get(name)
+    needs_file = name.endswith(registry.WITH_CHECKPOINT)
     if needs_file or not entry.__module__.startswith(tuple(f"s3prl.upstream.{one}." for one in FEATURES)):
         source = "the file given with -k or -g" if needs_file else UNKNOWN
         return name, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, source
     upstream = entry()
     featurizer = Featurizer(upstream)
-    layers = len(getattr(featurizer, "weights", [None]))
-    figures = (str(featurizer.downsample_rate), str(featurizer.output_dim), str(layers))
+    sizes = (featurizer.downsample_rate, featurizer.output_dim, featurizer.layer_count)
+    figures = map(str, sizes)
     return name, *figures, UNKNOWN, UNKNOWN, UNKNOWN, "computed, no file"
 
 

@@ -1,20 +1,20 @@
-"""From the file of a checkpoint to typed settings and loaded weights, with errors that name the file."""
+"""From the file of a checkpoint to its settings and weights, with errors that name the file."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from s3prl.utility import safe_load
 from s3prl.utility.errors import UserError
 from s3prl.utility.paths import find_path
+from s3prl.utility.weights import listed
 
 Settings = TypeVar("Settings")
 TRUTHS = {"true": True, "false": False}
 CONVERTED = (int, float, str, tuple)  # other types are taken as they are
 UNREADABLE = "Models are never read so: save its weights and settings anew, as tensors and plain values."
-NAMED = 5  # names that an error lists before it counts the rest
 
 
 def need_checkpoint(ckpt: str | None, name: str) -> str:
@@ -103,42 +103,6 @@ def _converted(value: Any, kind: Any, where: str) -> Any:
         raise UserError(f"{where} must be of type {kind.__name__}, but is {value!r}.") from None
 
 
-def load_weights(
-    model: nn.Module,
-    weights: Mapping[str, Any],
-    where: str,
-    ignore_unknown: bool = False,
-    assign: bool = False,
-) -> None:
-    """Load a state dict whose names and shapes must be exactly those of `model`.
-
-    Args:
-        where: how to name the origin of the weights in an error.
-        ignore_unknown: pass over weights that the model does not have.
-        assign: make the tensors those of the model, which may still be on the meta device.
-
-    Raises:
-        UserError: names the weights that are missing, unknown, or of another shape.
-    """
-    own = model.state_dict()
-    faults = {
-        "lacks": [name for name in own if name not in weights],
-        "has unknown": [name for name in weights if name not in own and not ignore_unknown],
-        "has another shape of": [
-            f"{name} {list(weights[name].shape)} instead of {list(value.shape)}"
-            for name, value in own.items()
-            if name in weights and weights[name].shape != value.shape
-        ],
-    }
-    told = [f"it {fault} {listed(names)}" for fault, names in faults.items() if names]
-    if told:
-        raise UserError(
-            f"The weights in {where} do not fit the {type(model).__name__} that its configuration describes: "
-            f"{'; '.join(told)}. The file belongs to another model, or was changed."
-        )
-    model.load_state_dict({name: weights[name] for name in own}, assign=assign)
-
-
 def shape_of(weights: Mapping[str, Tensor], name: str, path: str) -> tuple[int, ...]:
     """The shape of one weight, for models whose checkpoint states no sizes.
 
@@ -148,10 +112,3 @@ def shape_of(weights: Mapping[str, Tensor], name: str, path: str) -> tuple[int, 
     if name not in weights:
         raise UserError(f"{path} lacks the weight {name}. It has: {listed(weights)}.")
     return tuple(weights[name].shape)
-
-
-def listed(names: Iterable[str]) -> str:
-    """The first names, and how many more there are."""
-    names = list(map(str, names))
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more

@@ -9,7 +9,8 @@ import os
 import sys
 import urllib.parse
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,20 @@ def set_dir(folder: str | os.PathLike) -> None:
     import torch.hub
 
     torch.hub.set_dir(Path(folder).expanduser())
+
+
+@contextmanager
+def downloads_in(folder: str | os.PathLike | None) -> Iterator[None]:
+    """For a while, `folder` (the --cache_dir option) is the torch.hub folder; None changes nothing."""
+    import torch.hub
+
+    before = torch.hub._hub_dir  # not get_dir(): None follows the environment
+    if folder is not None:
+        set_dir(folder)
+    try:
+        yield
+    finally:
+        torch.hub._hub_dir = before
 
 
 def forbidden_by() -> str | None:

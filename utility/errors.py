@@ -1,6 +1,7 @@
 """Mistakes a user can mend, told apart from bugs."""
 
 import functools
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -11,6 +12,12 @@ class UserError(Exception):
     The message says what happened, where (file, field or option) and what to do next. The command
     line prints it alone, without a traceback, and exits with code 2.
     """
+
+
+class Terminated(Exception):
+    """A run that was asked to stop by a signal, and has saved its state."""
+
+    exit_code = 128 + signal.SIGTERM
 
 
 class DamagedCheckpoint(UserError):

@@ -5,6 +5,7 @@ lengths as a list of ints on the host. What pads the end of an utterance never c
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn as nn
@@ -14,9 +15,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from s3prl.utility.errors import UserError
 
-from ..model import valid_frames
-
-SAMPLE_STYLES = ("drop", "concat")
+from .heads import valid_frames
 
 
 def downsample(features: Tensor, lengths: list[int], rate: int, style: str) -> tuple[Tensor, list[int]]:
@@ -89,14 +88,14 @@ class RNNs(nn.Module):
         input_size: int,
         output_size: int,
         upstream_rate: int,
-        module: str,
+        module: Literal["LSTM", "GRU", "RNN"],
         bidirection: bool,
         dim: Sequence[int],
         dropout: Sequence[float],
         layer_norm: Sequence[bool],
         proj: Sequence[bool],
         sample_rate: Sequence[int],
-        sample_style: str,
+        sample_style: Literal["drop", "concat"],
         total_rate: int = 320,
     ) -> None:
         super().__init__()
@@ -106,10 +105,6 @@ class RNNs(nn.Module):
                 raise UserError(
                     f"RNNs.{name} has {len(values)} value(s), but RNNs.dim has {len(dim)} layer(s)."
                 )
-        if module not in ("LSTM", "GRU", "RNN"):
-            raise UserError(f"RNNs.module: {module} is not one of LSTM, GRU, RNN.")
-        if sample_style not in SAMPLE_STYLES:
-            raise UserError(f"RNNs.sample_style: {sample_style} is not one of {', '.join(SAMPLE_STYLES)}.")
         self.sample_rate = frames_per_output(upstream_rate, total_rate)
         self.sample_style = sample_style
         size = input_size * self.sample_rate if sample_style == "concat" else input_size
@@ -168,3 +163,6 @@ def frames_per_output(upstream_rate: int, total_rate: int) -> int:
             "Set total_rate to -1 to keep the upstream's rate."
         )
     return frames
+
+
+MODELS: dict[str, type[nn.Module]] = {"RNNs": RNNs, "Wav2Letter": Wav2Letter}

@@ -1,7 +1,6 @@
 """The ASR task as a user meets it: a corpus folder, a config, texts and error rates."""
 
 import time
-from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -10,13 +9,14 @@ from tones import build, evaluate, features_of, make_config, make_corpus, read_a
 
 from s3prl.downstream.asr.expert import DownstreamExpert
 from s3prl.downstream.common.characters import CharacterDictionary, spell
+from s3prl.downstream.common.corpora.librispeech import items as librispeech_items
 from s3prl.downstream.common.ctc import ctc_loss, frames_needed, greedy_decode
 from s3prl.downstream.common.error_rate import edits, error_rate
-from s3prl.downstream.common.librispeech import list_utterances
 from s3prl.utility.audio import AudioError
 from s3prl.utility.config import load_yaml
 from s3prl.utility.errors import UserError
 from s3prl.utility.paths import ROOT
+from s3prl.utility.recordings import read
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -227,59 +227,14 @@ def test_a_truncated_recording_stops_the_run_with_its_path(damaged, tmp_path):
         evaluate(build(make_config(root), tmp_path / "exp"), "dev-clean")
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_bad_audio_skip_lists_every_skipped_recording_once(workers, damaged, tmp_path, capsys):
-    root, paths = damaged
-    expert = build(make_config(root, num_workers=workers), tmp_path / "exp", bad_audio="skip")
-    records = train(expert, 3)
-    assert torch.tensor(records["loss"]).isfinite().all()
-    for _ in range(2):
-        evaluate(expert, "dev-clean")
-    assert "1 unreadable recording(s) skipped" in capsys.readouterr().err
-    header, *lines = (tmp_path / "exp/bad_audio.tsv").read_text().splitlines()
-    assert header.split("\t") == ["utterance", "path", "reason"]
-    assert [line.split("\t")[:2] for line in lines] == [[path.stem, str(path)] for path in paths]
-    assert all(line.split("\t")[2] for line in lines)
-    assert paths[1].stem not in read_ark(tmp_path / "exp/dev-clean-noLM-hyp.ark")
-
-
-def test_a_lost_recording_is_listed_under_skip(tmp_path):
-    root = make_corpus(tmp_path / "LibriSpeech", {"test-clean": 4})
-    lost = next(root.glob("test-clean/*/*/*.flac"))
-    lost.unlink()
-    evaluate(build(make_config(root), tmp_path / "exp", bad_audio="skip"), "test-clean")
-    assert lost.stem in (tmp_path / "exp/bad_audio.tsv").read_text()
-
-
-def test_a_batch_of_unreadable_recordings_changes_nothing(damaged, tmp_path):
-    root, paths = damaged
-    expert = build(make_config(root), tmp_path / "exp", bad_audio="skip")
-    dataset = expert.get_dataloader("train").dataset
-    index = [utterance.path for utterance in dataset.utterances].index(paths[0])
-    wavs, *others = dataset.collate_fn([dataset[index]])
-    loss = expert("train", features_of(wavs), *others, records=defaultdict(list))
-    loss.backward()
-    gradients = [parameter.grad for parameter in expert.parameters()]
-    assert loss == 0 and all(gradient is not None and not gradient.any() for gradient in gradients)
-
-
-def test_nothing_readable_is_an_error_not_a_perfect_score(damaged, tmp_path):
-    root, _ = damaged
-    for path in root.glob("dev-clean/*/*/*.flac"):
-        path.write_bytes(b"not audio")
-    expert = build(make_config(root), tmp_path / "exp", bad_audio="skip")
-    with pytest.raises(UserError, match="no recording could be read"):
-        evaluate(expert, "dev-clean")
-
-
 def test_characters_outside_the_dictionary_become_unk_and_are_counted(tmp_path, capsys):
     root = make_corpus(tmp_path / "LibriSpeech", {"test-clean": ["AB CD", "AB"]})
     file = next(root.glob("test-clean/*/*/*.trans.txt"))
     name = file.read_text().split()[0]
     file.write_text(f"{name} ÀB ÇÀ\n")
     expert = build(make_config(root), tmp_path / "exp")
-    items = {item[3]: item for item in expert.get_dataloader("test-clean").dataset}
-    spelling = [expert.dictionary.symbols[number] for number in items[name][1]]
+    targets = {item.name: target for _, target, item in expert.get_dataloader("test-clean").dataset}
+    spelling = [expert.dictionary.symbols[number] for number in targets[name]]
     assert spelling == ["<unk>", "B", "|", "<unk>", "<unk>", "|", "</s>"]
     assert "3 characters not in the dictionary become <unk>: À (2), Ç (1)" in capsys.readouterr().err
 
@@ -296,17 +251,18 @@ def test_transcripts_longer_than_their_frames_are_counted(tmp_path, capsys):
 def test_inference_prints_and_writes_what_it_hears(trained, capsys):
     expert, _, expdir = trained
     expert.eval()
-    wav, _, text, _, _ = expert.get_dataloader("train").dataset[0]
-    heard = expert.inference(features_of([wav]), ["my-file"])
-    assert edits(text, heard[0]) <= len(text) / 3
+    recording, _, item = expert.get_dataloader("train").dataset[0]
+    heard = expert.inference(features_of([read(recording)]), ["my-file"])
+    assert edits(item.label, heard[0]) <= len(item.label) / 3
     assert capsys.readouterr().out.strip() == f"my-file {heard[0]}"
     assert read_ark(expdir / "inference.ark") == {"my-file": heard[0]}
 
 
 def test_training_batches_group_similar_lengths(corpus, tmp_path):
     loader = build(make_config(corpus), tmp_path).get_dataloader("train")
-    spreads = [max(map(len, wavs)) - min(map(len, wavs)) for wavs, *_ in loader]
-    lengths = [utterance.samples for utterance in loader.dataset.utterances]
+    batches = [[item.samples for item in items] for _, _, items in loader]
+    spreads = [max(lengths) - min(lengths) for lengths in batches]
+    lengths = [item.samples for item in loader.dataset.items]
     assert sum(spreads) <= max(lengths) - min(lengths)
     assert lengths == sorted(lengths, reverse=True)
 
@@ -382,9 +338,9 @@ def test_a_corpus_of_full_size_is_listed_within_seconds(tmp_path, monkeypatch):
         lines = [f"{name} {sentence(rng)}\n" for name in names]
         (chapter / f"{speaker}-1.trans.txt").write_text("".join(lines))
         lengths.update({f"train-clean-100/{speaker}/1/{name}.flac": 100000 for name in names})
-    monkeypatch.setattr("s3prl.downstream.common.librispeech.load_lengths", lambda *args: lengths)
+    monkeypatch.setattr("s3prl.downstream.common.corpora.librispeech.load_lengths", lambda *args: lengths)
     start = time.perf_counter()
-    utterances = list_utterances(tmp_path / "LibriSpeech", ["train-clean-100"], tmp_path)
+    utterances = librispeech_items(tmp_path / "LibriSpeech", ["train-clean-100"], tmp_path)
     assert len(utterances) == 28000
     assert time.perf_counter() - start < 5
 

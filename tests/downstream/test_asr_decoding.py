@@ -6,7 +6,7 @@ import pytest
 import torch
 from tones import build, evaluate, features_of, make_config, make_corpus, read_ark
 
-from s3prl.downstream.asr.decoder import BeamSearchDecoder, DecoderOptions
+from s3prl.downstream.common.beam_search import BeamSearchDecoder, DecoderOptions
 from s3prl.downstream.common.characters import CharacterDictionary, words_of
 from s3prl.downstream.common.ctc import greedy_decode
 from s3prl.utility.errors import UserError

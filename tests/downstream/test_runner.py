@@ -22,7 +22,7 @@ EXACT = (
     "Scheduler",
     "Step",
     "Epoch",
-    "Window",
+    "Position",
     "Random",
     "Counters",
 )

@@ -203,7 +203,7 @@ def test_eval_mode_leaves_features_alone():
         ({"freq_mask_width_range": [0, 10, 20]}, "specaug.freq_mask_width_range"),
         ({"time_warp_mode": "cubic"}, "Valid modes: bicubic, bilinear"),
         ({"time_warp_window": 0}, "specaug.time_warp_window is 0"),
-        ({"time_warp_window": "five"}, "value of the wrong kind"),
+        ({"time_warp_window": "five"}, "specaug.time_warp_window must be a whole number, not 'five'"),
         ({"adaptive": True, "max_n_time_masks": 0}, "specaug.max_n_time_masks is 0"),
     ],
 )

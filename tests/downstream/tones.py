@@ -2,12 +2,15 @@
 
 import random
 from collections import defaultdict
+from itertools import islice
 
 import numpy as np
 import soundfile
 import torch
 
 from s3prl.downstream.asr.expert import DownstreamExpert
+from s3prl.downstream.bad_audio import ReadRecordings
+from s3prl.training.sampling import Shard, evaluation_batches, training_batches
 from s3prl.utility.config import load_yaml
 from s3prl.utility.paths import ROOT
 
@@ -86,18 +89,23 @@ class Scalars(dict):
 def train(expert, steps):
     """Plain training; returns what was recorded."""
     optimizer = torch.optim.Adam(expert.parameters(), lr=1e-2)
-    records, done = defaultdict(list), 0
-    loader = expert.get_dataloader("train")
+    records = defaultdict(list)
+    batches = training_batches(expert.get_dataloader("train"), 1, 0, 0, Shard(), ReadRecordings())
     expert.train()
-    while done < steps:
-        for wavs, *others in loader:
-            loss = expert("train", features_of(wavs), *others, records=records)
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(expert.parameters(), 1)
-            optimizer.step()
-            done += 1
+    for loaded in islice(batches, steps):
+        wavs, *others = loaded.batch
+        loss = expert("train", features_of(wavs), *others, records=records)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(expert.parameters(), 1)
+        optimizer.step()
     return records
+
+
+def batches(expert, split):
+    """The batches `(wavs, *others)` of an evaluation split, as the runner would hand them out."""
+    _, found = evaluation_batches(expert.get_dataloader(split), 1, Shard(), prepare=ReadRecordings())
+    return (loaded.batch for loaded in found)
 
 
 def evaluate(expert, split, step=0):
@@ -105,7 +113,7 @@ def evaluate(expert, split, step=0):
     expert.eval()
     records, scalars = defaultdict(list), Scalars()
     with torch.no_grad():
-        for number, (wavs, *others) in enumerate(expert.get_dataloader(split)):
+        for number, (wavs, *others) in enumerate(batches(expert, split)):
             expert(split, features_of(wavs), *others, records=records, batch_id=number)
     names = expert.log_records(split, records=records, logger=scalars, global_step=step, batch_ids=[0])
     return names, {name.removeprefix(f"asr/{split}-"): value for name, value in scalars.items()}

@@ -7,7 +7,14 @@ import pytest
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, WeightedRandomSampler
 
-from s3prl.training.sampling import BucketBatchSampler, Share, evaluation_stream, plan_epoch, training_stream
+from s3prl.training.sampling import (
+    BucketBatchSampler,
+    DroppedItem,
+    Shard,
+    evaluation_batches,
+    plan_epoch,
+    training_batches,
+)
 
 
 class Numbers(Dataset):
@@ -40,48 +47,48 @@ LENGTHS = torch.randint(1, 100, (37,), generator=torch.Generator().manual_seed(0
 
 
 @pytest.mark.parametrize("loader", [shuffled(), bucketed(LENGTHS)], ids=["shuffled", "bucketed"])
-@pytest.mark.parametrize("share", [Share(), Share(2, 0, 1), Share(1, 0, 3), Share(2, 1, 2)])
-def test_every_utterance_counts_once_in_an_epoch(loader, share):
+@pytest.mark.parametrize("shard", [Shard(), Shard(2, 0, 1), Shard(1, 0, 3), Shard(2, 1, 2)])
+def test_every_utterance_counts_once_in_an_epoch(loader, shard):
     seen = [
         index
-        for window in plan_epoch(loader, 1, 0, share)
-        for indices, weight in window
+        for batch in plan_epoch(loader, 1, 0, shard)
+        for indices, weight in batch
         if weight
         for index in indices
     ]
     assert sorted(seen) == list(range(len(loader.dataset)))
 
 
-def test_a_window_weighs_every_utterance_the_same_however_it_is_dealt():
-    for window in plan_epoch(shuffled(23, 4), 1, 0, Share(2, 0, 2)):
-        per_item = {weight / len(indices) for indices, weight in window if weight}
+def test_a_global_batch_weighs_every_utterance_the_same_however_it_is_split():
+    for batch in plan_epoch(shuffled(23, 4), 1, 0, Shard(2, 0, 2)):
+        per_item = {weight / len(indices) for indices, weight in batch if weight}
         assert max(per_item) == pytest.approx(min(per_item))
-        assert sum(weight for _, weight in window) == pytest.approx(4)
+        assert sum(weight for _, weight in batch) == pytest.approx(4)
 
 
 @pytest.mark.parametrize("make", [lambda b: shuffled(24, b), lambda b: bucketed(LENGTHS, b)])
 def test_the_same_global_batch_gives_the_same_updates(make):
-    def updates(loader, share):
+    def updates(loader, shard):
         return [
-            sorted(i for indices, w in window if w for i in indices)
-            for window in plan_epoch(loader, 3, 2, share)
+            sorted(i for indices, w in batch if w for i in indices)
+            for batch in plan_epoch(loader, 3, 2, shard)
         ]
 
-    one = updates(make(8), Share())
-    assert updates(make(4), Share(2, 0, 1)) == one
-    assert updates(make(4), Share(1, 0, 2)) == one
-    assert updates(make(2), Share(2, 1, 2)) == one
+    one = updates(make(8), Shard())
+    assert updates(make(4), Shard(2, 0, 1)) == one
+    assert updates(make(4), Shard(1, 0, 2)) == one
+    assert updates(make(2), Shard(2, 1, 2)) == one
 
 
 def test_orders_differ_between_epochs_and_seeds_and_repeat_otherwise():
     plans = {
-        (seed, epoch): str(plan_epoch(shuffled(), seed, epoch, Share()))
+        (seed, epoch): str(plan_epoch(shuffled(), seed, epoch, Shard()))
         for seed in (1, 2)
         for epoch in (0, 1)
     }
     assert len(set(plans.values())) == 4
     torch.manual_seed(5)
-    assert plans[1, 0] == str(plan_epoch(shuffled(), 1, 0, Share()))
+    assert plans[1, 0] == str(plan_epoch(shuffled(), 1, 0, Shard()))
 
 
 def test_buckets_hold_utterances_of_similar_length():
@@ -93,9 +100,9 @@ def test_buckets_hold_utterances_of_similar_length():
     assert BucketBatchSampler(LENGTHS, 4).groups(4)[0][0] == LENGTHS.index(max(LENGTHS))
 
 
-def take(loader, start, count, share=None):
-    stream = training_stream(loader, 7, *start, share or Share())
-    return [(key.epoch, key.window, items) for key, items in islice(stream, count)]
+def take(loader, start, count, shard=None):
+    stream = training_batches(loader, 7, *start, shard or Shard())
+    return [(one.key.epoch, one.key.position, one.batch) for one in islice(stream, count)]
 
 
 def test_starting_inside_an_epoch_continues_the_same_items_with_the_same_randomness():
@@ -110,7 +117,7 @@ def test_workers_change_nothing():
 
 
 def test_loading_leaves_the_random_state_of_training_untouched():
-    stream = training_stream(shuffled(), 7, 0, 0, Share())
+    stream = training_batches(shuffled(), 7, 0, 0, Shard())
     torch.manual_seed(1)
     np.random.seed(1)
     next(stream)
@@ -139,10 +146,10 @@ class OwnBatches:
 
 def test_batches_of_a_tasks_own_sampler_are_shared_and_completed():
     loader = DataLoader(Numbers(10), batch_sampler=OwnBatches(), collate_fn=collate)
-    shares = [take(loader, (0, 0), 3, Share(2, rank, 1)) for rank in (0, 1)]
-    seen = sorted(index for share in shares for _, _, items in share for index, _ in items)
+    shards = [take(loader, (0, 0), 3, Shard(2, rank, 1)) for rank in (0, 1)]
+    seen = sorted(index for shard in shards for _, _, items in shard for index, _ in items)
     assert set(seen) == set(range(10))
-    weights = [weight for window in plan_epoch(loader, 7, 0, Share(2, 0, 1)) for _, weight in window]
+    weights = [weight for batch in plan_epoch(loader, 7, 0, Shard(2, 0, 1)) for _, weight in batch]
     assert weights == [1, 1, 1, 1, 2, 0]
 
 
@@ -158,12 +165,49 @@ def test_an_iterable_data_set_continues_after_what_was_read():
     assert take(loader, (0, 3), 5) == whole[3:]
 
 
+def evaluated(shard=None, **options):
+    loader = DataLoader(Numbers(7), batch_size=3, collate_fn=collate, **options)
+    count, batches = evaluation_batches(loader, 1, shard or Shard())
+    batches = [(one.key.position, one.batch) for one in batches]
+    assert count == len(batches)
+    return batches
+
+
 def test_evaluation_keeps_the_order_and_the_randomness():
+    batches = evaluated()
+    assert [[index for index, _ in batch] for _, batch in batches] == [[0, 1, 2], [3, 4, 5], [6]]
+    assert batches == evaluated(num_workers=1)
+
+
+def test_processes_share_the_batches_of_an_evaluation():
+    first, second = (evaluated(Shard(2, rank)) for rank in (0, 1))
+    assert sorted(first + second) == evaluated()
+    assert len(first) == 2
+
+
+def test_a_part_of_an_evaluation_is_its_front():
     loader = DataLoader(Numbers(7), batch_size=3, collate_fn=collate)
-    total, batches = evaluation_stream(loader, 1)
-    batches = list(batches)
-    assert total == 3
-    assert [[index for index, _ in batch] for batch in batches] == [[0, 1, 2], [3, 4, 5], [6]]
-    assert batches == list(
-        evaluation_stream(DataLoader(Numbers(7), batch_size=3, collate_fn=collate, num_workers=1), 1)[1]
-    )
+    _, batches = evaluation_batches(loader, 1, Shard(), ratio=0.5)
+    assert [len(one.batch) for one in batches] == [3, 3]
+
+
+def even_only(item):
+    if item[0] % 2:
+        raise DroppedItem(f"{item[0]} is odd")
+    return item
+
+
+def test_dropped_items_leave_their_batch_and_are_noted():
+    loader = DataLoader(Numbers(5), batch_size=4, collate_fn=collate)
+    _, batches = evaluation_batches(loader, 1, Shard(), prepare=even_only)
+    first, second = batches
+    assert [index for index, _ in first.batch] == [0, 2]
+    assert first.kept == 0.5 and first.notes == ("1 is odd", "3 is odd")
+    assert second.kept == 1.0 and not second.notes
+
+
+def test_a_batch_without_items_left_is_none():
+    loader = DataLoader(Numbers(4), batch_sampler=[[1, 3], [0]], collate_fn=collate)
+    _, (empty, full) = evaluation_batches(loader, 1, Shard(), prepare=even_only)
+    assert empty.batch is None and empty.kept == 0.0
+    assert [index for index, _ in full.batch] == [0]

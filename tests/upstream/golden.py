@@ -39,8 +39,9 @@ def load(fixture: str) -> Golden:
 def check(expert: nn.Module, golden: Golden) -> float:
     """Compare an upstream with the fixture; returns the largest difference of its hidden states.
 
-    Compared are the valid frames of all hidden states (in the batch, and alone where that differs), the
-    number of frames, the samples per frame and the Featurizer's output.
+    `expert` gives the values of the public batch. Compared are the valid frames of all hidden states (in the
+    batch, and alone where that differs), the number of frames, the samples per frame and the Featurizer's
+    output.
     """
     expert.eval()
     wavs, expected, frames = golden.wavs, golden.expected, golden.expected["alone_frames"]
@@ -71,6 +72,16 @@ def _difference(ours: list[Tensor], theirs: list[Tensor], frames: list[int]) -> 
         for row, valid in enumerate(frames):
             largest = max(largest, (one[row, :valid] - other[row, :valid]).abs().max().item())
     return largest
+
+
+@torch.no_grad()
+def check_alone(expert: nn.Module, golden: Golden) -> None:
+    """Compare an utterance of the batch with what the public S3PRL gives for it alone."""
+    expert.eval()
+    expected, states = golden.expected["alone"], expert(golden.wavs)["hidden_states"]
+    for ours, theirs in zip(states, expected["hidden_states"], strict=True):
+        row = ours[expected["index"], : theirs.size(1)]
+        torch.testing.assert_close(row, theirs[0], rtol=0, atol=golden.tolerance)
 
 
 @torch.no_grad()

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from s3prl import hub
-from s3prl.upstream.apc.model import Apc, ApcConfig
-from s3prl.upstream.apc.vq import VqConfig, codebooks
+from s3prl.upstream.common.autoregressive import Apc, ApcConfig
+from s3prl.upstream.common.vq import VqConfig, codebooks
 from s3prl.utility.errors import UserError
 
 FIXTURES = ["apc", "vq_apc"]

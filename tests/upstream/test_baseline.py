@@ -18,15 +18,15 @@ WAVS = GOLDEN["wavs"]
 NAMES = ["fbank", "fbank_no_cmvn", "mfcc", "spectrogram", "mel", "linear"]
 
 
-def build(name, folder=DATA):
+def build(name, folder=DATA, **options):
     if name in NAMES:
-        return getattr(hubconf, name)()
-    return hubconf.baseline_local(model_config=str(folder / f"{name}.yaml"))
+        return getattr(hubconf, name)(**options)
+    return hubconf.baseline_local(model_config=str(folder / f"{name}.yaml"), **options)
 
 
 @pytest.mark.parametrize("name", GOLDEN["features"])
 def test_features_equal_the_published_values(name):
-    expert, golden = build(name), GOLDEN["features"][name]
+    expert, golden = build(name, public_batch=True), GOLDEN["features"][name]
     result = expert(WAVS)
     (features,) = result["hidden_states"]
     assert result["last_hidden_state"] is features
@@ -43,7 +43,7 @@ def test_features_equal_the_published_values(name):
 def test_features_equal_the_complete_fixtures(name):
     expected = torch.load(ORIGINAL / "expected.pt", weights_only=True)[name]
     tolerance = json.loads((ORIGINAL / "meta.json").read_text())["features"][name]["tolerance"]
-    expert = hubconf.baseline_local(model_config=str(ORIGINAL / f"{name}.yaml"))
+    expert = build(name, ORIGINAL, public_batch=True)
     features = expert(WAVS)["hidden_states"][0]
     for ours, theirs, valid in zip(
         features, expected["output"]["hidden_states"][0], expected["alone_frames"], strict=True
@@ -81,12 +81,27 @@ def test_every_name_gives_a_task_unpadded_features_of_the_documented_size(name, 
     assert [len(one) for one in features] == [expert.num_frames(len(wav)) for wav in WAVS]
 
 
-def test_reflect_each_makes_mel_independent_of_the_batch():
-    expert = hubconf.mel(pad="reflect_each")
+@pytest.mark.parametrize("name", GOLDEN["features"])
+def test_in_a_batch_an_utterance_has_the_values_that_it_has_alone(name):
+    expert, golden = build(name), GOLDEN["features"][name]
+    assert expert.batch_invariant
     features = expert(WAVS)["last_hidden_state"]
+    published = golden.get("alone", golden["batch"])
+    ours = features[2, : len(published)]
+    torch.testing.assert_close(ours, published, rtol=0, atol=golden["tolerance"])
     for index, wav in enumerate(WAVS):
         alone = expert([wav])["last_hidden_state"][0]
         torch.testing.assert_close(features[index, : len(alone)], alone, rtol=0, atol=1e-6)
+
+
+def test_the_public_batch_is_a_field_of_a_config_too(tmp_path):
+    config = tmp_path / "own.yaml"
+    config.write_text("pad: batch\ninput: {feat_type: mel}\n")
+    expert = hubconf.baseline_local(model_config=str(config))
+    assert not expert.batch_invariant
+    config.write_text("input: {feat_type: mel}\n")
+    other = hubconf.baseline_local(model_config=str(config), public_batch=True)
+    assert torch.equal(expert(WAVS)["last_hidden_state"], other(WAVS)["last_hidden_state"])
 
 
 @pytest.mark.parametrize("keyword", ["model_config", "config", "ckpt"])

@@ -18,7 +18,7 @@ from .parts import SCALE
 class UpstreamExpert(UpstreamBase):
     def __init__(self, ckpt=None, model_config=None, **kwargs):
         super().__init__(**kwargs)
-        self.leaks_padding = ckpt == "leaking"
+        self.batch_invariant = ckpt != "leaking"
 
     def get_downsample_rates(self, key):
         return 200
@@ -38,7 +38,7 @@ class Model(UpstreamBase):
         super().__init__()
         self.fault = fault
         self.layer = nn.Conv1d(1, 8, 400, 160)
-        self.leaks_padding = fault == "declared leak"
+        self.batch_invariant = fault != "declared leak"
 
     def get_downsample_rates(self, key):
         return 160
@@ -86,10 +86,40 @@ def test_a_broken_promise_is_found(fault, title):
     assert title in broken(Model(fault))
 
 
-def test_a_published_architecture_may_leak_when_it_says_so():
+def test_a_model_whose_values_the_batch_changes_keeps_every_promise_when_it_makes_none():
     findings = {finding.title: finding for finding in examine(Model("declared leak"))}
     assert findings["alone = batched"].kept
-    assert "leaks as published" in findings["alone = batched"].detail
+    assert "the batch changes values" in findings["alone = batched"].detail
+
+
+def test_of_a_model_that_is_no_upstream_base_nothing_is_assumed():
+    class Stranger(nn.Module):
+        """It has the methods, and promised nothing."""
+
+        def __init__(self):
+            super().__init__()
+            self.model = Model("declared leak")
+            self.batch_invariant = True
+
+        def num_frames(self, samples):
+            return 1
+
+        def get_downsample_rates(self, key):
+            return 160
+
+        def forward(self, wavs):
+            return self.model(wavs)
+
+    findings = {finding.title: finding for finding in examine(Stranger())}
+    assert findings["alone = batched"].kept and findings["frames"].kept
+    assert "no num_frames" in findings["frames"].detail
+
+
+def test_a_promise_that_could_be_made_is_pointed_out():
+    model = Model()
+    model.batch_invariant = False
+    (finding,) = (finding for finding in examine(model) if finding.title == "alone = batched")
+    assert finding.kept and "`batch_invariant = True` would be true" in finding.detail
 
 
 def test_the_certificate_names_dimensions_costs_and_promises(capsys):

@@ -17,7 +17,7 @@ from s3prl.upstream.extract import main
 from s3prl.upstream.interfaces import Featurizer
 from s3prl.upstream.tools import extraction
 from s3prl.upstream.tools.recordings import find_recordings, plan
-from s3prl.utility import audio, paths
+from s3prl.utility import audio
 from s3prl.utility.errors import UserError
 
 NAMES = [f"{speaker}/u{number}" for speaker in ("a", "b") for number in range(4)]
@@ -105,15 +105,17 @@ def test_the_weighting_of_a_task_gives_its_features(extract, wavs, tmp_path, cap
     assert "no checkpoint of a downstream task" in capsys.readouterr().err
 
 
-def test_a_checkpoint_named_from_the_folder_of_the_training_is_found(extract, tmp_path, monkeypatch):
+def test_a_checkpoint_named_from_the_folder_of_the_training_is_found(extract, tmp_path):
     config = tmp_path / "training" / "own.yaml"
     config.parent.mkdir()
     shutil.copy(ROOT / "upstream/baseline/mfcc.yaml", config)
     arguments = {"upstream": "baseline_local", "upstream_ckpt": "own.yaml", "launch_dir": str(config.parent)}
     torch.save({"Featurizer": {}, "Args": arguments}, tmp_path / "states-1.ckpt")
-    monkeypatch.setattr(paths, "_launch_folders", [])
     assert extract("--weights", tmp_path / "states-1.ckpt") == 0
     assert {row["dim"] for row in index(tmp_path / "out").values()} == {"39"}
+    arguments["upstream_model_config"] = arguments.pop("upstream_ckpt")
+    torch.save({"Featurizer": {}, "Args": arguments}, tmp_path / "states-2.ckpt")
+    assert extract("--weights", tmp_path / "states-2.ckpt", output=tmp_path / "two") == 0
 
 
 def test_what_is_complete_is_not_done_again(extract, wavs, tmp_path, capsys):
@@ -159,12 +161,14 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_files(extract, tmp_path, mo
     assert not list(out.rglob(".*.partial"))
 
 
-def test_where_padding_leaks_a_missing_file_gets_the_values_of_its_batch(extract, tmp_path, monkeypatch):
+def test_where_the_batch_changes_values_a_missing_file_gets_those_of_its_batch(
+    extract, tmp_path, monkeypatch
+):
     expert, batches = example(), []
-    expert.leaks_padding = True
+    expert.batch_invariant = False
     forward = expert.forward
     monkeypatch.setattr(expert, "forward", lambda wavs: batches.append(len(wavs)) or forward(wavs))
-    monkeypatch.setattr("s3prl.upstream.extract.build", lambda *request: expert)
+    monkeypatch.setattr("s3prl.upstream.extract.build", lambda *request, **options: expert)
     assert extract("-u", "example", "--batch_seconds", "100") == 0
     before = read(tmp_path / "out/a/u1.safetensors")
     (tmp_path / "out/a/u1.safetensors").unlink()
@@ -210,7 +214,7 @@ def test_unusable_recordings_are_listed_and_counted_until_they_are_mended(extrac
 def test_what_the_upstream_refuses_alone_does_not_take_its_batch_along(extract, wavs, tmp_path, monkeypatch):
     expert = hub.get("fbank")()
     expert.num_frames = lambda samples: 1  # an upstream that finds out only when it computes
-    monkeypatch.setattr("s3prl.upstream.extract.build", lambda *request: expert)
+    monkeypatch.setattr("s3prl.upstream.extract.build", lambda *request, **options: expert)
     soundfile.write(wavs / "short.wav", np.zeros(100, dtype=np.float32), 16000)
     monkeypatch.setattr(expert, "forward", refusing(expert.forward))
     assert extract("-u", "fbank", "--batch_seconds", "100") == 1
@@ -237,7 +241,7 @@ def test_a_batch_too_large_for_the_memory_is_halved(extract, tmp_path, monkeypat
         return forward(wavs)
 
     monkeypatch.setattr(expert, "forward", small_memory)
-    monkeypatch.setattr("s3prl.upstream.extract.build", lambda *request: expert)
+    monkeypatch.setattr("s3prl.upstream.extract.build", lambda *request, **options: expert)
     assert extract("-u", "example", "--batch_seconds", "100") == 0
     assert len(index(tmp_path / "out")) == 8
 
@@ -298,8 +302,12 @@ def test_batches_are_of_similar_length_and_limited_with_their_padding():
 
 
 def test_alone_keeps_padding_out_of_models_that_look_at_it(extract, wavs, tmp_path):
-    assert extract("-u", "linear", "--alone") == 0
-    expert = hub.get("linear")()
+    assert extract("-u", "linear", "--public_batch", "--alone") == 0
+    assert extract("-u", "linear", "--public_batch", output=tmp_path / "public") == 0
+    expert, same = hub.get("linear")(), []
     for name, row in index(tmp_path / "out").items():
         alone = expert([torch.from_numpy(audio.load(wavs / f"{name}.wav"))])["hidden_states"][0]
-        torch.testing.assert_close(read(tmp_path / "out" / row["file"]), alone, rtol=0, atol=1e-6)
+        found = read(tmp_path / "out" / row["file"])
+        torch.testing.assert_close(found, alone, rtol=0, atol=1e-6)
+        same.append(torch.allclose(read(tmp_path / "public" / row["file"]), found, atol=1e-3))
+    assert not all(same)

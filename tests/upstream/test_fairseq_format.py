@@ -8,8 +8,8 @@ import torch
 
 from s3prl import hub
 from s3prl.training.checkpoint import load
-from s3prl.upstream.fairseq_format.hub import from_repository
-from s3prl.upstream.fairseq_format.reading import STAND_INS
+from s3prl.upstream.common.fairseq_format.hub import from_repository
+from s3prl.upstream.common.fairseq_format.reading import STAND_INS
 from s3prl.utility.errors import UserError
 
 FIXTURES = {

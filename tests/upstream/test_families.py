@@ -1,10 +1,14 @@
 """What holds for every family: golden values through the hub, alone as in a batch, trainable, saved."""
 
+import ast
+from pathlib import Path
+
 import golden
 import pytest
 import torch
 
 from s3prl import hub
+from s3prl.upstream.interfaces import traits_of
 from s3prl.utility.errors import UserError
 
 # fixture -> entry of the hub
@@ -38,12 +42,15 @@ FIXTURES = {
     "wavlm_large": "wavlm_local",
 }
 STATISTICS = {"m2d": ",-9.25,3.9", "m2d_speech": ",-10.57,4.37"}  # follow the file in -k
-# their published networks let padding into the frames of shorter utterances
-LEAKING = [
-    name
-    for name in FIXTURES
-    if name not in ("apc", "vq_apc", "byol_a", "decoar", "decoar2", "wav2vec2_large")
-]
+# the batch changes values: always, or only with the option that gives the public S3PRL's values for it
+CHANGED = [
+    "cpc", "data2vec", "distilhubert", "hubert_base", "hubert_large", "pase_plus", "unispeech_sat",
+    "vq_wav2vec_gumbel", "vq_wav2vec_kmeans", "wav2vec", "wav2vec2_base", "wavlm_base", "wavlm_large",
+]  # fmt: skip
+CHANGED_IN_PUBLIC = [
+    "audio_albert", "m2d", "m2d_speech", "mockingjay", "mockingjay_preln", "npc", "tera",
+    "tera_fbank_chunked",
+]  # fmt: skip
 NO_DOWNLOAD = [
     "baseline", "customized_upstream", "example", "fbank", "fbank_no_cmvn", "linear", "log_stft",
     "m2d_calcnorm", "mel", "mfcc", "spectrogram", "stft_mag",
@@ -68,27 +75,29 @@ def build(fixture, file=None, **options):
     ("fixture", "file"), [(name, file) for name in FIXTURES for file in checkpoints(name)]
 )
 def test_every_format_gives_the_published_values(fixture, file):
-    golden.check(build(fixture, file), golden.load(fixture))
+    golden.check(build(fixture, file, public_batch=True), golden.load(fixture))
 
 
-def test_utterances_alone_and_in_a_batch(capsys):
-    """Prints the table. Whoever differs leaks padding as published, and says so."""
-    rows = {}
-    for fixture in FIXTURES:
-        expert, leaks = build(fixture), fixture in LEAKING
-        assert getattr(expert, "leaks_padding", False) == leaks
-        rows[fixture] = golden.check_invariance(expert, golden.load(fixture), None if leaks else 1e-4), leaks
-    with capsys.disabled():
-        print("\n| family | alone against in a batch | |\n|---|---|---|")
-        for fixture, (difference, leaks) in rows.items():
-            print(f"| {fixture} | {difference:.1e} | {'leaks padding as published' if leaks else ''} |")
-    assert all(difference > 1e-4 for difference, leaks in rows.values() if leaks), "leaks nothing after all"
+@pytest.mark.parametrize("public_batch", [False, True])
+@pytest.mark.parametrize("fixture", FIXTURES)
+def test_a_family_says_whether_the_batch_changes_values(fixture, public_batch):
+    expert = build(fixture, public_batch=public_batch)
+    changed = fixture in CHANGED or (public_batch and fixture in CHANGED_IN_PUBLIC)
+    assert traits_of(expert).batch_invariant == (not changed)
+    difference = golden.check_invariance(expert, golden.load(fixture), None if changed else 1e-4)
+    assert not changed or difference > 1e-4, "the batch changes nothing after all"
 
 
-@pytest.mark.parametrize("fixture", LEAKING)
-def test_an_option_keeps_padding_out(fixture):
+@pytest.mark.parametrize("fixture", [name for name in FIXTURES if "alone" in golden.load(name).expected])
+def test_in_a_batch_an_utterance_has_the_public_values_that_it_has_alone(fixture):
+    options = {"alone": True} if fixture in CHANGED else {}
+    golden.check_alone(build(fixture, **options), golden.load(fixture))
+
+
+@pytest.mark.parametrize("fixture", FIXTURES)
+def test_with_alone_the_batch_changes_nothing(fixture):
     expert = build(fixture, alone=True)
-    assert not getattr(expert, "leaks_padding", False)
+    assert traits_of(expert).batch_invariant
     assert golden.check_invariance(expert, golden.load(fixture)) <= 1e-4
 
 
@@ -120,3 +129,15 @@ def test_a_checkpoint_of_another_kind_is_refused_with_its_name(entry, tmp_path):
 def test_without_a_checkpoint_the_message_says_how_to_give_one(entry):
     with pytest.raises(UserError, match="-k"):
         hub.get(entry)(ckpt=None, model_config=None, refresh=False)
+
+
+UPSTREAM = Path(hub.__file__).parent / "upstream"
+
+
+@pytest.mark.parametrize("family", sorted(path.parent.name for path in UPSTREAM.glob("*/hubconf.py")))
+def test_no_family_imports_the_folder_of_another(family):
+    others = {path.parent.name for path in UPSTREAM.glob("*/hubconf.py")} - {family}
+    for file in (UPSTREAM / family).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level == 2:
+                assert (node.module or "").split(".")[0] not in others, f"{file} imports {node.module}"

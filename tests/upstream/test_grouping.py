@@ -1,11 +1,8 @@
 """Utterances computed apart by length, so that a model that looks at padding gives what it gives alone."""
 
-import argparse
-
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from s3prl.downstream.runner import Runner
 from s3prl.upstream.grouping import in_equal_lengths
 
 WAVS = [torch.randn(samples) for samples in (6400, 3200, 6400, 1600)]
@@ -33,17 +30,3 @@ def test_every_utterance_has_the_values_it_has_alone():
         torch.testing.assert_close(
             result["last_hidden_state"][row, : len(wav) // 320], alone["last_hidden_state"][0]
         )
-
-
-def test_the_runner_groups_only_models_that_do_not_say_they_keep_padding_out():
-    runner = Runner.__new__(Runner)
-    runner.upstream = LooksAtPadding()
-    for asked, says, grouped in ((True, None, True), (True, False, False), (False, None, False)):
-        runner.args = argparse.Namespace(upstream_alone=asked)
-        if says is not None:
-            runner.upstream.leaks_padding = says
-        last = runner._encode(WAVS)["last_hidden_state"]
-        expected = in_equal_lengths(runner.upstream, WAVS) if grouped else runner.upstream(WAVS)
-        torch.testing.assert_close(last, expected["last_hidden_state"], rtol=0, atol=0)
-        if says is not None:
-            del runner.upstream.leaks_padding

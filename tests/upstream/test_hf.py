@@ -13,10 +13,10 @@ import torch
 from golden import check_contract
 
 from s3prl.upstream.checkpoints import find
+from s3prl.upstream.common.transformers.adapter import TransformersUpstream, padded
+from s3prl.upstream.common.transformers.library import transformers
+from s3prl.upstream.common.transformers.loading import from_repository
 from s3prl.upstream.hf import hubconf
-from s3prl.upstream.hf.adapter import TransformersUpstream, padded
-from s3prl.upstream.hf.library import transformers
-from s3prl.upstream.hf.loading import from_repository
 from s3prl.upstream.interfaces import Featurizer
 from s3prl.utility.download import DownloadError
 from s3prl.utility.errors import UserError

@@ -1,1 +1,1 @@
-"""APC and VQ-APC, and what models over log-mel share: features, loading, vector quantisation."""
+"""APC, autoregressive predictive coding."""

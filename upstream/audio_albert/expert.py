@@ -1,9 +1,9 @@
-"""Audio ALBERT as an upstream (Chi et al., SLT 2021): the expert of Mockingjay, sharing layers."""
+"""Audio ALBERT as an upstream (Chi et al., SLT 2021): the transformer of Mockingjay, sharing layers."""
 
-from ..mockingjay.expert import UpstreamExpert as MockingjayExpert
+from ..common.mel_transformer.expert import MelTransformerExpert
 
 
-class UpstreamExpert(MockingjayExpert):
+class UpstreamExpert(MelTransformerExpert):
     """Features of a transformer whose layers are one and the same."""
 
     family = "audio_albert"

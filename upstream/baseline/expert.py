@@ -7,19 +7,19 @@ from torch import Tensor
 
 from s3prl.utility.config import load_yaml
 from s3prl.utility.errors import UserError
+from s3prl.utility.paths import find_path
 
 from ..features.frames import check_lengths, check_wavs
 from ..features.pipeline import features_from_config
+from ..features.stft import StftFeatures
 from ..interfaces import UpstreamBase
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 class UpstreamExpert(UpstreamBase):
     """The features that a YAML file describes: fbank.yaml and its neighbours, or one like them.
 
-    The values of the Kaldi features (fbank, mfcc, spectrogram) do not depend on the rest of the batch; for
-    those of a centred STFT (mel, linear) see `pad` in features/stft.py.
+    An utterance's values are those it has alone. In the public S3PRL those of a centred STFT (mel, linear)
+    depend on the batch; `pad` in features/stft.py says how.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class UpstreamExpert(UpstreamBase):
         ckpt: str | None = None,
         model_config: str | None = None,
         pad: str | None = None,
-        alone: bool = False,
+        public_batch: bool = False,
         **options: Any,
     ) -> None:
         """
@@ -35,21 +35,26 @@ class UpstreamExpert(UpstreamBase):
             ckpt: the same as `model_config`, which goes before it (features have no weights).
             model_config: path of the YAML file, from the working folder or from the repository.
             pad: overrides the field `pad` of mel and linear configs.
-            alone: give every utterance the values it has alone, in any batch (`pad` is reflect_each then).
+            public_batch: give the public S3PRL's values for the batch (`pad: batch`).
 
         Raises:
             UserError: no such file, a field that does not exist or cannot work.
         """
         super().__init__(**options)
-        path = _find(model_config or ckpt)
+        if (given := model_config or ckpt) is None:
+            raise UserError(
+                "baseline_local needs a config file: -g FILE on the command line, model_config=FILE in "
+                f"Python. Ready ones are in {Path(__file__).parent}."
+            )
+        path = find_path(given)
         config = load_yaml(path)
-        if alone and "kaldi" not in config:
-            pad = "reflect_each"
+        if public_batch and "kaldi" not in config:
+            pad = "batch"
         if pad is not None:
             config["pad"] = pad
-        self.leaks_padding = "kaldi" not in config and config.get("pad", "batch") == "batch"
         self.name = f"[baseline {path.stem}]"
         self.features = features_from_config(config, str(path))
+        self.batch_invariant = not (isinstance(self.features, StftFeatures) and self.features.pad == "batch")
         self.output_dim = self.features.dim
         self.downsample_rate = self.features.shift
 
@@ -71,15 +76,3 @@ class UpstreamExpert(UpstreamBase):
         check_lengths(wavs, self.num_frames, self.name)
         features, _ = self.features(wavs)
         return {"hidden_states": [features], "last_hidden_state": features}
-
-
-def _find(path: str | None) -> Path:
-    """The config file, from the working folder or else from the repository."""
-    if path is None:
-        raise UserError(
-            "baseline_local needs a config file: -g FILE on the command line, model_config=FILE in Python. "
-            f"Ready ones are in {Path(__file__).parent}."
-        )
-    here = Path(path).expanduser()
-    there = REPOSITORY / here
-    return there if there.is_file() and not here.is_file() else here

@@ -10,11 +10,12 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from s3prl.utility.errors import UserError
+from s3prl.utility.weights import load_weights
 
 from ..features.frames import check_lengths, check_wavs
 from ..features.options import require
 from ..interfaces import SAMPLE_RATE, UpstreamBase
-from ..loading import load_weights, read
+from ..loading import read
 from .features import HOP, MELS, LogMel
 from .model import POOLED, Encoder
 
@@ -28,7 +29,7 @@ class UpstreamExpert(UpstreamBase):
     Zeros fill an utterance's last window, whatever else is in the batch, so its vectors are always the same.
     """
 
-    leaks_padding = False
+    batch_invariant = True
 
     def __init__(
         self,

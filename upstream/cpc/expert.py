@@ -6,9 +6,11 @@ from typing import Any
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from s3prl.utility.weights import load_weights
+
 from ..features.frames import check_lengths, check_wavs
 from ..interfaces import UpstreamBase
-from ..loading import load_weights, read, settings_from
+from ..loading import read, settings_from
 from .model import CONVOLUTIONS, Cpc, Settings, num_frames
 
 
@@ -45,10 +47,10 @@ class UpstreamExpert(UpstreamBase):
         load_weights(self.model, state["weights"], str(ckpt))
 
     @property
-    def leaks_padding(self) -> bool:
-        """Whether an utterance's values depend on its batch, as they do in two modes even if `alone`."""
+    def batch_invariant(self) -> bool:
+        """Whether an utterance's values are those it has alone; in two modes not even if `alone`."""
         over_time = self.settings.normMode == "instanceNorm" or self.settings.cpc_mode == "reverse"
-        return over_time or not self.alone
+        return self.alone and not over_time
 
     def get_downsample_rates(self, key: str) -> int:
         """Samples per frame."""

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from s3prl.utility.errors import UserError
 
+from ..common.conv_layers import frames_after
 from ..features.frames import valid_mask
-from ..wav2vec.conv_layers import frames_after
 
 # kernel, stride, padding of the encoder's convolutions
 CONVOLUTIONS = [(10, 5, 3), (8, 4, 2), (4, 2, 1), (4, 2, 1), (4, 2, 1)]

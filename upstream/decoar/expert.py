@@ -5,8 +5,10 @@ from typing import Any
 
 from torch import Tensor
 
-from ..apc.filterbank import FilterbankExpert, audio_features
-from ..loading import load_weights, read, shape_of
+from s3prl.utility.weights import load_weights
+
+from ..common.filterbank import FilterbankExpert, audio_features
+from ..loading import read, shape_of
 from .model import Decoar
 
 

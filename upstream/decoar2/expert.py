@@ -7,9 +7,10 @@ from typing import Any
 from torch import Tensor
 
 from s3prl.utility.errors import UserError
+from s3prl.utility.weights import load_weights
 
-from ..apc.filterbank import FilterbankExpert, audio_features
-from ..loading import load_weights, read, shape_of
+from ..common.filterbank import FilterbankExpert, audio_features
+from ..loading import read, shape_of
 from .model import Decoar2, Decoar2Config
 
 SKIP = 2  # frames of 10 ms: the encoder sees every second one

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ..encoder import Encoder, EncoderConfig
+from ..common.transformer_encoder import Encoder, EncoderConfig
 from ..features.frames import valid_mask
 
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from s3prl.utility.errors import UserError
 
-from ..encoder import EncoderConfig
-from ..wav2vec.conv_layers import parse_conv_layers
+from ..common.conv_layers import parse_conv_layers
+from ..common.transformer_encoder import EncoderConfig
 
 # Settings with which the network would be another one than the published.
 REQUIRED = {

@@ -9,10 +9,11 @@ from torch.nn.utils.rnn import pad_sequence
 
 from s3prl.utility.config import load_yaml
 from s3prl.utility.errors import UserError
+from s3prl.utility.weights import load_weights
 
 from ..features.frames import check_lengths, check_wavs
 from ..interfaces import UpstreamBase
-from ..loading import load_weights, read, settings_from
+from ..loading import read, settings_from
 from .config import DistillerConfig
 from .model import DistillerModel
 
@@ -48,9 +49,9 @@ class UpstreamExpert(UpstreamBase):
         self.output_dim = self.model.config.encoder_embed_dim
 
     @property
-    def leaks_padding(self) -> bool:
-        """Whether an utterance's values depend on the longest of its batch."""
-        return not self.alone
+    def batch_invariant(self) -> bool:
+        """Whether an utterance's values are those it has alone, in any batch."""
+        return self.alone
 
     def get_downsample_rates(self, key: str) -> int:
         """Samples per frame: the product of the convolutions' strides."""

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..common.conv_layers import ConvLayer, frames_after
+from ..common.group_norm import Float32GroupNorm
 from ..features.frames import valid_mask
-from ..wav2vec.conv_layers import ConvLayer, frames_after
-from ..wav2vec.norm import Float32GroupNorm
 from .config import DistillerConfig
 
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..encoder import Encoder
+from ..common.conv_layers import frames_after
+from ..common.transformer_encoder import Encoder
 from ..features.frames import valid_mask
-from ..wav2vec.conv_layers import frames_after
 from .config import DistillerConfig
 from .layers import ConvFeatureExtractor, PredictionHeads
 

@@ -17,7 +17,7 @@ from .delta import Workspace, add_deltas, normalise
 from .frames import check_wavs, empty_batch, wants_gradients
 from .kaldi import KaldiFeatures
 from .options import KINDS, check_choice, check_type, kaldi_options, require
-from .stft import STFT_FIELDS, StftFeatures
+from .stft import PADS, STFT_FIELDS, StftFeatures
 
 
 def features_from_config(config: Mapping[str, Any], where: str = "config") -> "KaldiPipeline | StftFeatures":
@@ -45,7 +45,7 @@ def features_from_config(config: Mapping[str, Any], where: str = "config") -> "K
         "See upstream/baseline/fbank.yaml and upstream/baseline/mel.yaml.",
     )
     stft = {name: value for name, value in config.items() if name in STFT_FIELDS}
-    pad = config.get("pad", "batch")
+    pad = config.get("pad", PADS[0])
     return StftFeatures(_block(config, "input", where), pad=pad, where=where, **stft)
 
 

@@ -3,14 +3,14 @@
 Every utterance has 1 + samples // hop frames, whatever else is in the batch (none, if it is not longer than
 half a transform). What the last of them see depends on `pad`:
 
-- `batch` (default) gives the published values, with the batch they came from: shorter wavs are followed by
-  zeros up to the length of the longest, and only the end of the longest is mirrored. The frames whose window
-  reaches behind the end of a shorter wav (at 25 / 10 ms its last one or two) therefore differ from those of
-  the wav alone, and so do the two frames before them for each order of deltas. Normalisation carries the
-  difference to every frame; its statistics cover round(samples * frames of the batch / samples of the batch)
-  frames, which can leave out the last one.
-- `reflect_each` mirrors every wav at its own end and takes statistics over its own frames: each wav has the
-  values it has alone, in any batch.
+- `reflect_each` (default) mirrors every wav at its own end and takes statistics over its own frames: each wav
+  has the values it has alone, in any batch.
+- `batch` gives the values of the public S3PRL for the batch: shorter wavs are followed by zeros up to the
+  length of the longest, and only the end of the longest is mirrored. The frames whose window reaches behind
+  the end of a shorter wav (at 25 / 10 ms its last one or two) therefore differ from those of the wav alone,
+  and so do the two frames before them for each order of deltas. Normalisation carries the difference to every
+  frame; its statistics cover round(samples * frames of the batch / samples of the batch) frames, which can
+  leave out the last one.
 
 One quirk of the public code is not kept: it took the last sample that is not zero for the end of a wav, so
 that digital silence at the end was cut. Here a wav is as long as it is.
@@ -33,7 +33,7 @@ from .options import check_choice, check_type, require
 from .tables import Tables
 
 KINDS = ("linear", "mel", "mfcc", "phase", "complx")
-PADS = ("batch", "reflect_each")
+PADS = ("reflect_each", "batch")  # the first is the default
 DELTA_WINDOW = 5  # frames
 MFCC_MELS = 128  # the mfcc has a filter bank of its own, whatever n_mels says
 MFCC_OFFSET = 1e-6  # added to the mel energies of the mfcc before the logarithm
@@ -135,7 +135,7 @@ class StftFeatures(nn.Module):
     """
 
     def __init__(
-        self, feature: Mapping[str, Any], pad: str = "batch", where: str = "config", **stft: Any
+        self, feature: Mapping[str, Any], pad: str = PADS[0], where: str = "config", **stft: Any
     ) -> None:
         """
         Args:

@@ -1,1 +1,1 @@
-"""Audio models of the transformers library as upstreams."""
+"""Names of models of the Hugging Face hub; the models are in common/transformers/."""

@@ -8,7 +8,7 @@ from ..entries import checkpoint_entries
 
 
 def _from_repository(repository: str, refresh: bool = False, **options: Any) -> Any:
-    from .loading import from_repository
+    from ..common.transformers.loading import from_repository
 
     return from_repository(repository, refresh=bool(refresh), original=False, **options)
 

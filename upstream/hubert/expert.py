@@ -1,7 +1,7 @@
 """HuBERT from its published files."""
 
-from ..fairseq_format.expert import FairseqUpstream
-from ..hf.adapter import EvenSplitUpstream
+from ..common.fairseq_format.expert import FairseqUpstream
+from ..common.transformers.adapter import EvenSplitUpstream
 
 
 class UpstreamExpert(FairseqUpstream, EvenSplitUpstream):

@@ -29,7 +29,7 @@ FIELDS = {
 class UpstreamExpert(UpstreamBase):
     """The magnitudes of each wav alone, whatever else is in the batch."""
 
-    leaks_padding = False
+    batch_invariant = True
 
     def __init__(self, ckpt: str | None = None, model_config: str | None = None, **options: Any) -> None:
         """

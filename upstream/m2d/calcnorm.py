@@ -36,7 +36,7 @@ class StatisticsExpert(UpstreamBase):
         super().__init__(**options)
         self.name = "[m2d_calcnorm]"
         self.updates = UPDATES
-        self.features = LogMel()
+        self.features = LogMel(public_batch=True)  # M2D was evaluated with statistics of padded batches
         self._task: str | None = None
         self._forget()
 

@@ -17,9 +17,9 @@ from .loading import USAGE, Statistics, load, parse_ckpt
 class UpstreamExpert(UpstreamBase):
     """M2D's encoder: one hidden state per block, the last one behind the final layer norm.
 
-    The wavs of a batch are padded together and padding is not masked, as M2D was evaluated; so the values of
-    an utterance depend on how far its batch is padded, unless `alone`. Time steps are as many times 10 ms
-    apart as a patch is wide.
+    An utterance's values are those it has alone: padding is masked. With `public_batch` it is not, as M2D was
+    evaluated, and the values depend on how far the batch is padded. Time steps are as many times 10 ms apart
+    as a patch is wide.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class UpstreamExpert(UpstreamBase):
         model_config: str | None = None,
         norm_mean: float | None = None,
         norm_std: float | None = None,
-        alone: bool = False,
+        public_batch: bool = False,
         **options: Any,
     ) -> None:
         """
@@ -38,7 +38,7 @@ class UpstreamExpert(UpstreamBase):
             norm_mean: of the task's log-mel; goes before that of `ckpt`, as does `norm_std`. Without any,
                 `for_task` looks for the task's; until then those of pre-training are used.
             norm_std: see `norm_mean`; both or none.
-            alone: give every utterance the values it has alone, by masking padding.
+            public_batch: give the values of the public code for the batch, padding included.
 
         Raises:
             UserError: no file, not a checkpoint of M2D, statistics that cannot be.
@@ -48,8 +48,8 @@ class UpstreamExpert(UpstreamBase):
         file, given = parse_ckpt(ckpt)
         if norm_mean is not None or norm_std is not None:
             given = Statistics.checked(norm_mean, norm_std, "norm_mean, norm_std")
-        self.alone = alone
-        self.features = LogMel(alone)
+        self.batch_invariant = not public_batch
+        self.features = LogMel(public_batch)
         self.model, pretraining = load(file)
         self._given = given is not None
         self.statistics = given or pretraining
@@ -58,7 +58,7 @@ class UpstreamExpert(UpstreamBase):
         """Use the statistics that m2d_calcnorm kept for `task`, unless some were given."""
         if self._given:
             return
-        found = kept.read(task)
+        found = kept.read(task, self.folders)
         if found is not None:
             self.statistics, path = found
             print(f"{self.name} mean={self.statistics.mean}, std={self.statistics.std} from {path}")
@@ -68,11 +68,6 @@ class UpstreamExpert(UpstreamBase):
                 "the task's.",
                 file=sys.stderr,
             )
-
-    @property
-    def leaks_padding(self) -> bool:
-        """Whether an utterance's values depend, as published, on how far its batch pads it."""
-        return not self.alone
 
     def get_downsample_rates(self, key: str) -> int:
         """Samples per time step."""
@@ -94,7 +89,7 @@ class UpstreamExpert(UpstreamBase):
             raise UserError(f"The checkpoint holds no statistics, and none were given. {USAGE}")
         mean, std = self.statistics
         spectrogram, valid = (self.features(wavs) - mean) / std, None
-        if self.alone:
+        if self.batch_invariant:
             spectrogram, valid = self._without_padding(spectrogram, [len(wav) for wav in wavs])
         layers = self.model(spectrogram, valid)
         return {"hidden_states": layers, "last_hidden_state": layers[-1]}

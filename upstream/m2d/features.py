@@ -26,14 +26,17 @@ MELS_PER_NEPER = 27.0 / math.log(6.4)
 class LogMel(nn.Module):
     """Natural logarithm of 80 mel bands (50 to 8000 Hz, Slaney scale and area) of a centred STFT's power.
 
-    The wavs are zero-padded together, and only the longest is mirrored at its end, as M2D's own code does; so
-    the last one or two frames of a shorter wav are those of a wav that goes on with silence.
+    Every wav is mirrored at its own end, so that its frames are the same in any batch.
     """
 
-    def __init__(self, alone: bool = False) -> None:
-        """`alone`: mirror every wav at its own end, so that its frames are the same in any batch."""
+    def __init__(self, public_batch: bool = False) -> None:
+        """
+        Args:
+            public_batch: mirror only the longest wav at its end, as M2D's own code does. The last one or two
+                frames of a shorter wav are then those of a wav that goes on with silence.
+        """
         super().__init__()
-        self.alone = alone
+        self.public_batch = public_batch
         self.stft = Stft(WINDOW, HOP, WINDOW)
         self._cache = Tables()
 
@@ -46,7 +49,7 @@ class LogMel(nn.Module):
         padded = pad_sequence(wavs, batch_first=True).float()
         with torch.autocast(padded.device.type, enabled=False):
             total = padded.size(1)
-            mirrors = [len(wav) for wav in wavs] if self.alone else [total]
+            mirrors = [total] if self.public_batch else [len(wav) for wav in wavs]
             framed = self.stft.framed(padded, mirrors, self.stft.num_frames(total))
             if padded.device.type == "cpu":  # one large batch would leave the caches
                 return torch.stack([self._log_mel(one) for one in framed])

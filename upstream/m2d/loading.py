@@ -13,6 +13,7 @@ from torch import Tensor
 from s3prl.utility import safe_load
 from s3prl.utility.errors import UserError
 from s3prl.utility.paths import find_path
+from s3prl.utility.weights import load_weights
 
 from ..loading import UNREADABLE
 from .features import MELS
@@ -79,11 +80,7 @@ def load(path: str) -> tuple[M2D, Statistics | None]:
     weights = _weights(file, member)
     encoder = {name: value for name, value in weights.items() if ENCODER.match(name)}
     model = M2D(_sizes(encoder, file))
-    try:
-        model.load_state_dict(encoder)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"The weights of {file} are not those of an M2D encoder: {reason}") from error
+    load_weights(model, encoder, str(file))
     statistics = weights.get("norm_stats")
     if statistics is not None:
         statistics = Statistics.checked(*statistics.tolist(), f"{file}: norm_stats")

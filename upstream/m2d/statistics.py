@@ -1,5 +1,6 @@
 """The statistics of a task's log-mel: gathered over batches, kept in a file per task."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -50,13 +51,16 @@ def write(statistics: Statistics, task: str) -> Path:
     return path
 
 
-def read(task: str) -> tuple[Statistics, Path] | None:
+def read(task: str, folders: Sequence[str | Path] = ()) -> tuple[Statistics, Path] | None:
     """The statistics kept for a task and their file, or None.
+
+    Args:
+        folders: where to look besides the working folder and the repository.
 
     Raises:
         UserError: the file is there but does not hold two numbers.
     """
-    path = find_path(file_of(task))
+    path = find_path(file_of(task), *folders)
     if not path.is_file():
         return None
     content = load_yaml(path)

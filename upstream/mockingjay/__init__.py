@@ -1,1 +1,1 @@
-"""Mockingjay, and what TERA and Audio ALBERT share with it: the transformer, its files, its expert."""
+"""Mockingjay, the first transformer on masked acoustic frames."""

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from ..apc.predictive import PredictiveExpert
+from ..common.predictive import PredictiveExpert
 from .model import Npc, NpcConfig
 
 
@@ -14,18 +14,18 @@ class UpstreamExpert(PredictiveExpert):
         self,
         ckpt: str | None = None,
         model_config: str | None = None,
-        alone: bool = False,
+        public_batch: bool = False,
         **options: Any,
     ) -> None:
         """
         Args:
             ckpt: path of a checkpoint of the public S3PRL, which holds the sizes of the model too.
             model_config: not used.
-            alone: give every utterance the values it has alone, in any batch. The published values are not
-                those: the last frames of shorter utterances see what convolutions wrote into the padding.
+            public_batch: give the public S3PRL's values for the batch, in which the last frames of shorter
+                utterances see what convolutions wrote into the padding.
 
         Raises:
             UserError: no such file, or not a checkpoint of NPC.
         """
-        super().__init__("NPC", ckpt, NpcConfig, partial(Npc, mask_padding=alone), **options)
-        self.leaks_padding = not alone
+        super().__init__("NPC", ckpt, NpcConfig, partial(Npc, mask_padding=not public_batch), **options)
+        self.batch_invariant = not public_batch

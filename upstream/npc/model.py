@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..apc.vq import VqConfig, codebooks, quantise
+from ..common.vq import VqConfig, codebooks, quantise
 from ..features.frames import valid_mask
 from ..features.options import check_choice
 
@@ -73,12 +73,12 @@ class MaskedConv(nn.Module):
 class Npc(nn.Module):
     """Convolution blocks; of each, a masked convolution; the sum of these predicts the current frame."""
 
-    def __init__(self, config: NpcConfig, feature_dim: int, mask_padding: bool = False) -> None:
+    def __init__(self, config: NpcConfig, feature_dim: int, mask_padding: bool = True) -> None:
         """
         Args:
             feature_dim: size of an acoustic feature vector.
             mask_padding: keep what convolutions write into the padding away from the next ones, so that an
-                utterance's hidden states do not depend on its batch. The published values do.
+                utterance's hidden states do not depend on its batch; in the public S3PRL they do.
 
         Raises:
             UserError: an unknown activation, or groups of `config.vq` that do not make up the hidden size.

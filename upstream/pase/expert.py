@@ -9,10 +9,12 @@ from typing import Any
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from s3prl.utility.weights import load_weights
+
 from ..features.frames import check_lengths, check_wavs
 from ..grouping import in_equal_lengths
 from ..interfaces import UpstreamBase
-from ..loading import load_weights, read
+from ..loading import read
 from .config import read_config
 from .model import FrontEnd
 
@@ -47,7 +49,7 @@ class UpstreamExpert(UpstreamBase):
         super().__init__(**options)
         self.name = "[pase]"
         self.encode = partial(in_equal_lengths, self._states) if alone else self._states
-        self.leaks_padding = not alone
+        self.batch_invariant = alone
         path = Path(model_config or PUBLISHED_CONFIG)
         state = read(ckpt, "pase_local")
         self.model = FrontEnd(read_config(path))

@@ -1,9 +1,9 @@
-"""TERA as an upstream (Liu et al., TASLP 2021): the expert of Mockingjay with its own checkpoints."""
+"""TERA as an upstream (Liu et al., TASLP 2021): the transformer of Mockingjay, trained otherwise."""
 
-from ..mockingjay.expert import UpstreamExpert as MockingjayExpert
+from ..common.mel_transformer.expert import MelTransformerExpert
 
 
-class UpstreamExpert(MockingjayExpert):
+class UpstreamExpert(MelTransformerExpert):
     """Features of a transformer pre-trained to undo alterations of its input."""
 
     family = "tera"

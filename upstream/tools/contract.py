@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from s3prl.utility.errors import UserError
 
-from ..interfaces import SAMPLE_RATE, TOLERATED_FRAMES
+from ..encoding import Encoder
+from ..interfaces import SAMPLE_RATE, TOLERATED_FRAMES, device_of, traits_of
 from .cost import noise
 
 TOLERANCE = 1e-4  # of the largest value of a layer, or of 1 where that is smaller
@@ -51,12 +52,6 @@ def _finding(title: str, check: Callable[[nn.Module], tuple[bool, str]], upstrea
         return Finding(title, False, f"{type(error).__name__}: {reason}")
 
 
-def device_of(upstream: nn.Module) -> torch.device:
-    """Where the parameters or buffers are; the CPU when there are none."""
-    tensors = [*upstream.parameters(), *upstream.buffers()]
-    return tensors[0].device if tensors else torch.device("cpu")
-
-
 def _batch(upstream: nn.Module) -> list[Tensor]:
     return noise(*BATCH, device=str(device_of(upstream)))
 
@@ -64,7 +59,7 @@ def _batch(upstream: nn.Module) -> list[Tensor]:
 @torch.no_grad()
 def hidden_states(upstream: nn.Module, wavs: list[Tensor]) -> list[Tensor]:
     """[batch, frames, dim] of every layer."""
-    return list(upstream(wavs)["hidden_states"])
+    return list(Encoder(upstream, device_of(upstream))(wavs)["hidden_states"])
 
 
 @torch.no_grad()
@@ -95,16 +90,17 @@ def _alone_equals_batched(upstream: nn.Module) -> tuple[bool, str]:
             largest = max(largest, difference)
             worst = max(worst, difference / max(1.0, one.abs().max().item()))
     text = f"they differ by {largest:.1g}"
+    promised = traits_of(upstream).batch_invariant
     if worst <= TOLERANCE:
-        return True, text
-    if getattr(upstream, "leaks_padding", False):
-        return True, f"{text}: leaks as published"
-    return False, f"{text}: padding leaks into shorter utterances"
+        return True, text if promised else f"{text}: `batch_invariant = True` would be true"
+    if not promised:
+        return True, f"{text}: the batch changes values, and no promise says otherwise"
+    return False, f"{text}, although `batch_invariant` says that the batch changes nothing"
 
 
 def _frames(upstream: nn.Module) -> tuple[bool, str]:
     stride = upstream.get_downsample_rates("hidden_states")
-    count = getattr(upstream, "num_frames", None)
+    count = traits_of(upstream).num_frames
     if count is None:
         return _rounded_frames(upstream, stride)
     shortest = next(samples for samples in range(1, LONGEST) if count(samples) > 0)

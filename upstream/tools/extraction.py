@@ -8,14 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from s3prl.utility.audio import AudioError, load
 from s3prl.utility.device import is_out_of_memory
 from s3prl.utility.errors import UserError
 
-from ..interfaces import SAMPLE_RATE
+from ..encoding import Encoder
+from ..interfaces import SAMPLE_RATE, traits_of
 from .feature_folder import Bad, Entry, FeatureFolder
 from .selection import Extract
 
@@ -25,7 +26,7 @@ AHEAD = 2  # batches that are read while one is computed
 class Source(NamedTuple):
     """What turns wavs into features, and what tells it from another."""
 
-    upstream: nn.Module
+    encoder: Encoder
     extract: Extract
     settings: dict
 
@@ -65,9 +66,9 @@ class Extraction:
             self._note(writing)
 
     def _to_compute(self, batch: list[str]) -> list[str]:
-        """Where padding leaks, the values depend on the batch: it is computed whole to get the same ones."""
+        """Where the batch changes values, it is computed whole, to get the same ones."""
         missing = [name for name in batch if name not in self.folder.done]
-        return batch if missing and getattr(self.source.upstream, "leaks_padding", False) else missing
+        return batch if missing and not self.source.encoder.batch_invariant else missing
 
     def _loaded(self, batches: list[list[str]], pool: ThreadPoolExecutor) -> Iterator[dict[str, Tensor]]:
         """The wavs of each batch by utterance, read in advance; those that cannot be read are left out."""
@@ -84,7 +85,7 @@ class Extraction:
         except AudioError as error:
             self._fail(name, error)
             return None
-        count = getattr(self.source.upstream, "num_frames", None)
+        count = traits_of(self.source.encoder.upstream).num_frames
         if count is not None and count(len(wav)) == 0:
             self._fail(name, f"{len(wav)} samples ({len(wav) / SAMPLE_RATE:g} s) are too short for one frame")
             return None
@@ -100,7 +101,7 @@ class Extraction:
             return {}
         names = list(wavs)
         try:
-            features = self.source.extract([wav.to(self.device, non_blocking=True) for wav in wavs.values()])
+            features = self.source.extract(list(wavs.values()))
             return {name: one.float().cpu() for name, one in zip(names, features, strict=True)}
         except UserError as error:
             parts = [[name] for name in names]

@@ -5,12 +5,15 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 from torch import nn
 
-from s3prl import hub
 from s3prl.utility.errors import UserError
+
+from .. import registry
+from ..build import build_upstream
 
 
 def build(
@@ -18,22 +21,21 @@ def build(
     ckpt: str | None = None,
     model_config: str | None = None,
     device: str = "cpu",
-    alone: bool = False,
+    **options: Any,
 ) -> nn.Module:
     """An upstream in evaluation mode on `device`.
 
     Args:
-        name: an entry of the hub, or the path of a folder with an expert.py; `FOLDER:ENTRY` chooses one of
-            several entries of its hubconf.py.
+        name: an entry of the registry, or the path of a folder with an expert.py; `FOLDER:ENTRY` chooses one
+            of several entries of its hubconf.py.
         ckpt: as `-k`.
         model_config: as `-g`.
-        alone: ask the model to keep padding out, if it has the option.
+        options: see `build_upstream`.
 
     Raises:
         UserError: no such upstream, one that cannot be imported, or what its own entry says.
     """
-    further = {"alone": True} if alone else {}
-    upstream = hub.build(name, find_entry(name), ckpt, further, model_config=model_config, refresh=False)
+    upstream = build_upstream(name, ckpt, model_config, entry=find_entry(name), **options)
     return upstream.to(device).eval()
 
 
@@ -41,7 +43,7 @@ def find_entry(name: str) -> Callable[..., object]:
     """The function that builds the upstream `name` (see `build`)."""
     path, _, entry = name.partition(":")
     if "/" not in path and path != ".":
-        return hub.get(name)
+        return registry.get(name)
     folder = Path(path).expanduser().resolve()
     if not (folder / "expert.py").is_file():
         raise UserError(f"{path} has no expert.py, so it is not the folder of an upstream.")

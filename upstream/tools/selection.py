@@ -10,14 +10,17 @@ from torch import Tensor, nn
 
 from s3prl.utility import safe_load
 from s3prl.utility.errors import UserError
-from s3prl.utility.paths import add_launch_folder
+from s3prl.utility.weights import load_weights
 
+from ..encoding import Encoder, Wav
 from ..interfaces import SAMPLE_RATE, Featurizer
 
-Extract = Callable[[list[Tensor]], list[Tensor]]
+OTHER_UPSTREAM = "Give the -k and -g of the training."
+
+Extract = Callable[[Sequence[Wav]], list[Tensor]]
 
 
-def layers_of(upstream: nn.Module, layers: Sequence[int] | None) -> Extract:
+def layers_of(encoder: Encoder, layers: Sequence[int] | None) -> Extract:
     """A function from unpadded [samples] wavs to [layers, frames, dim] of each.
 
     Args:
@@ -26,7 +29,8 @@ def layers_of(upstream: nn.Module, layers: Sequence[int] | None) -> Extract:
     Raises:
         UserError: a layer that does not exist, or layers that differ in shape.
     """
-    states = _probe(upstream)
+    noise = torch.randn(SAMPLE_RATE, generator=torch.Generator().manual_seed(0))
+    states = _states(encoder, [noise])
     chosen = list(range(len(states)) if layers is None else layers)
     for layer in chosen:
         if not -len(states) <= layer < len(states):
@@ -35,10 +39,14 @@ def layers_of(upstream: nn.Module, layers: Sequence[int] | None) -> Extract:
             )
     if len({states[layer].shape for layer in chosen}) > 1:
         raise UserError("The layers differ in shape and fit into no one array. Choose some with --layers.")
-    featurizer = Featurizer(upstream, layer_selection=chosen[0] if len(states) > 1 else None)
+    featurizer = Featurizer(
+        encoder.upstream,
+        upstream_device=encoder.device,
+        layer_selection=chosen[0] if len(states) > 1 else None,
+    )
 
-    def extract(wavs: list[Tensor]) -> list[Tensor]:
-        states = upstream(wavs)["hidden_states"]
+    def extract(wavs: Sequence[Wav]) -> list[Tensor]:
+        states = _states(encoder, wavs)
         stacked = torch.stack([states[layer] for layer in chosen], 1)  # [batch, layers, frames, dim]
         frames = [featurizer.frames_of(len(wav), stacked.size(2)) for wav in wavs]
         return [one[:, :valid] for one, valid in zip(stacked, frames, strict=True)]
@@ -46,11 +54,9 @@ def layers_of(upstream: nn.Module, layers: Sequence[int] | None) -> Extract:
     return extract
 
 
-@torch.no_grad()
-def _probe(upstream: nn.Module) -> list[Tensor]:
-    device = next((parameter.device for parameter in upstream.parameters()), "cpu")
-    noise = torch.randn(SAMPLE_RATE, generator=torch.Generator().manual_seed(0))
-    result = upstream([noise.to(device)])
+def _states(encoder: Encoder, wavs: Sequence[Wav]) -> list[Tensor]:
+    """[batch, frames, dim] of every layer."""
+    result = encoder(wavs)
     if "hidden_states" not in result:
         raise UserError(f"The upstream has no hidden_states; it offers {', '.join(result)}.")
     return list(result["hidden_states"])
@@ -74,7 +80,8 @@ class TrainedWeighting:
             )
         arguments = self.state["Args"]
         self.arguments: dict[str, Any] = arguments if isinstance(arguments, dict) else vars(arguments)
-        add_launch_folder(self.arguments.get("launch_dir") or Path.cwd())  # its paths may be relative
+        launched_in = self.arguments.get("launch_dir")
+        self.folders = (Path(launched_in),) if launched_in else ()  # where its relative paths began
 
     def of(self, name: str, given: str | None) -> str | None:
         """The argument `name` of the training; `given` on the command line, it must not differ.
@@ -90,34 +97,40 @@ class TrainedWeighting:
             )
         return given if trained is None else trained
 
-    def apply(self, upstream: nn.Module) -> tuple[Extract, nn.Module]:
-        """A function from unpadded [samples] wavs to the weighted [frames, dim] of each; the Featurizer.
+    def load_upstream(self, upstream: nn.Module) -> None:
+        """Give a fine-tuned upstream the weights that were trained with the task.
 
-        A fine-tuned upstream gets the weights that were trained with the task.
+        Raises:
+            UserError: they do not fit.
+        """
+        self._load(upstream, "Upstream")
+
+    def apply(self, encoder: Encoder) -> tuple[Extract, nn.Module]:
+        """A function from unpadded [samples] wavs to the weighted [frames, dim] of each; the Featurizer.
 
         Raises:
             UserError: weights that do not fit.
         """
-        self._load(upstream, "Upstream")
         arguments = self.arguments
         featurizer = Featurizer(
-            upstream,
-            feature_selection=arguments.get("upstream_feature_selection") or "hidden_states",
+            encoder.upstream,
+            feature_selection=self.feature_selection,
+            upstream_device=encoder.device,
             layer_selection=arguments.get("upstream_layer_selection"),
             normalize=bool(arguments.get("upstream_feature_normalize")),
         )
         self._load(featurizer, "Featurizer")
-        device = next((parameter.device for parameter in upstream.parameters()), "cpu")
-        featurizer.to(device).eval()
-        return lambda wavs: featurizer(wavs, upstream(wavs)), featurizer
+        featurizer.to(encoder.device).eval()
+        return lambda wavs: featurizer(wavs, encoder(wavs)), featurizer
+
+    @property
+    def feature_selection(self) -> str:
+        """The output of the upstream that was weighted."""
+        return self.arguments.get("upstream_feature_selection") or "hidden_states"
 
     def _load(self, model: nn.Module, name: str) -> None:
-        if not self.state.get(name):
-            return
-        try:
-            model.load_state_dict(self.state[name])
-        except RuntimeError as error:
-            raise UserError(f"The {name} of {self.path} does not fit the upstream: {error}") from error
+        if self.state.get(name):
+            load_weights(model, self.state[name], f"{self.path} ({name})", advice=OTHER_UPSTREAM)
 
 
 def fingerprint(*models: nn.Module) -> str:

@@ -1,6 +1,6 @@
 """UniSpeech-SAT from its published files."""
 
-from ..wavlm.expert import UniSpeechUpstream
+from ..common.fairseq_format.unispeech import UniSpeechUpstream
 
 
 class UpstreamExpert(UniSpeechUpstream):

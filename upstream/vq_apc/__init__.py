@@ -1,1 +1,1 @@
-"""VQ-APC: names of its published checkpoints; the model is that of APC."""
+"""VQ-APC: APC whose prediction reads discrete codes."""

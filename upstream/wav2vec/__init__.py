@@ -1,1 +1,1 @@
-"""wav2vec and, in the same network with a quantizer, vq-wav2vec."""
+"""wav2vec, the first of its name: convolutions trained by contrast."""

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from ..fairseq_format.expert import FairseqUpstream
-from ..fairseq_format.reading import Published
-from ..fairseq_format.settings import require
+from ..common.fairseq_format.expert import FairseqUpstream
+from ..common.fairseq_format.reading import Published
+from ..common.fairseq_format.settings import require
 from .layers import LayersUpstream
 
 

@@ -13,7 +13,7 @@ def wav2vec2_local(ckpt: str | None = None, **kwargs: Any) -> Any:
 
 
 def _from_repository(feature_selection: str | None = None, **kwargs: Any) -> Any:
-    from ..hf.loading import from_repository
+    from ..common.transformers.loading import from_repository
     from .layers import LayersUpstream
 
     upstream = from_repository(**kwargs)

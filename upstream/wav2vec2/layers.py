@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from s3prl.utility.config import nearest
 from s3prl.utility.errors import UserError
 
-from ..hf.adapter import TransformersUpstream
+from ..common.transformers.adapter import TransformersUpstream
 
 SELECTIONS = ("fairseq_layers", "fairseq_layers_before_residual")
 

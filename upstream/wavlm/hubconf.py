@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from ..common.fairseq_format.hub import from_repository
 from ..entries import checkpoint_entries
-from ..fairseq_format.hub import from_repository
 
 
 def wavlm_local(ckpt: str | None = None, **kwargs: Any) -> Any:

@@ -1,0 +1,81 @@
+"""What happens to recordings that cannot be read: stop with their path, or leave them out and keep a list.
+
+It is the same for every task: the loading workers read recordings (see `ReadRecordings`), and with
+`--bad_audio skip` leave an unreadable one out of its batch. The runner weighs the batch by what is left and
+writes the recording down in `bad_audio.tsv` of the experiment folder.
+"""
+
+import fcntl
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from s3prl.training.sampling import DroppedItem
+from s3prl.utility.audio import AudioError
+from s3prl.utility.recordings import Recording, read
+from s3prl.utility.typed import check_value
+
+FILE_NAME = "bad_audio.tsv"
+
+
+class BadAudio(NamedTuple):
+    """One recording that could not be read."""
+
+    utterance: str
+    path: str
+    reason: str
+
+
+class ReadRecordings:
+    """Turns an item `(recording, ...)` of a data set into `(wave, ...)`; any other item passes as it is."""
+
+    def __init__(self, bad_audio: str = "error") -> None:
+        """
+        Args:
+            bad_audio: what to do with an unreadable recording, "error" or "skip".
+
+        Raises:
+            UserError: it is neither.
+        """
+        self.skip = check_value(bad_audio, Literal["error", "skip"], "--bad_audio") == "skip"
+
+    def __call__(self, item: Any) -> Any:
+        """The item with its wave, float32 [samples] at 16 kHz.
+
+        Raises:
+            AudioError: the recording cannot be read and `bad_audio` is "error".
+            DroppedItem: it cannot be read and is left out; the note is a BadAudio.
+        """
+        if not (isinstance(item, tuple | list) and item and isinstance(item[0], Recording)):
+            return item
+        recording = item[0]
+        try:
+            return (read(recording), *item[1:])
+        except AudioError as error:
+            if not self.skip:
+                raise
+            reason = " ".join(str(error).split())
+            raise DroppedItem(BadAudio(recording.name, recording.path, reason)) from error
+
+
+class BadAudioList:
+    """The file `<expdir>/bad_audio.tsv`: every skipped recording once, with the reason."""
+
+    def __init__(self, expdir: str | Path) -> None:
+        self.path = Path(expdir) / FILE_NAME
+        self._listed: set[str] = set()
+
+    def add(self, notes: Iterable[BadAudio]) -> None:
+        """List the recordings that are not there yet; several processes may do so at once."""
+        new = {note.utterance: note for note in notes if note.utterance not in self._listed}
+        if not new:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a+", encoding="utf-8") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+            file.seek(0)
+            known = {line.split("\t", 1)[0] for line in file}
+            lines = [] if known else ["utterance\tpath\treason"]
+            lines += ["\t".join(note) for note in new.values() if note.utterance not in known]
+            file.writelines(line + "\n" for line in lines)
+        self._listed.update(new)

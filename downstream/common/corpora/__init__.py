@@ -1,0 +1,1 @@
+"""Readers of corpora; each module has the same door, `items(root, split, ...)`."""

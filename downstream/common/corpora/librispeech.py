@@ -1,0 +1,99 @@
+"""The layout of LibriSpeech (Panayotov et al., 2015).
+
+`<split>/<speaker>/<chapter>/<utterance>.flac`, and beside the recordings `<speaker>-<chapter>.trans.txt`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from s3prl.utility.errors import UserError
+from s3prl.utility.lengths import load_lengths
+from s3prl.utility.recordings import Recording
+
+from ..items import Item
+
+DOWNLOAD_PAGE = "https://www.openslr.org/12"
+MINI_COMMAND = "python preprocess/make_mini_corpora.py librispeech --output data/mini"
+
+
+def items(root: Path, split: Sequence[str], table_dir: Path, keep_lost: bool = False) -> list[Item]:
+    """The utterances of some folders with their transcripts, longest first.
+
+    Args:
+        root: the folder that holds `train-clean-100` and its like.
+        split: folders under it.
+        table_dir: where the tables of lengths are, or will be written when there are none yet.
+        keep_lost: list transcripts whose recording is missing or unreadable too, as items of no length, for
+            the loader to note; otherwise they are an error.
+
+    Raises:
+        UserError: no such corpus or folder, a recording without transcript, or a transcript without a
+            readable recording.
+    """
+    found = []
+    for folder in split:
+        check_folder(root, folder)
+        found += _list_folder(root, folder, table_dir, keep_lost)
+    return sorted(found, key=lambda item: (-item.samples, item.name))
+
+
+def check_folder(root: Path, folder: str) -> None:
+    """Raise UserError, with the ways to get the data, when a split folder is not there."""
+    if (root / folder).is_dir():
+        return
+    there = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    found = (
+        f"It holds: {', '.join(there) or 'no folders'}." if root.is_dir() else "That folder does not exist."
+    )
+    raise UserError(
+        f"LibriSpeech's {folder} was looked for in {root.absolute()}. {found} "
+        f"Download it from {DOWNLOAD_PAGE} and set "
+        "downstream_expert.datarc.libri_root (or the variable S3PRL_CORPORA, the folder that holds "
+        f"LibriSpeech); or make the miniature corpus with `{MINI_COMMAND}` and choose "
+        "`-c downstream/asr/mini.yaml`."
+    )
+
+
+def read_transcripts(root: Path, folder: str) -> dict[str, tuple[Path, str]]:
+    """Utterance name -> (path of its recording, upper-case transcript).
+
+    Raises:
+        UserError: there are no transcript files, or an utterance is in two of them.
+    """
+    transcripts: dict[str, tuple[Path, str]] = {}
+    for file in sorted((root / folder).glob("*/*/*.trans.txt")):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            name, _, text = line.strip().partition(" ")
+            if not name:
+                continue
+            if name in transcripts:
+                raise UserError(f"{file} has a second transcript of {name}. Remove one of the two.")
+            transcripts[name] = (file.parent / f"{name}.flac", text.upper())
+    if not transcripts:
+        raise UserError(
+            f"{root / folder} has no transcripts (<speaker>/<chapter>/*.trans.txt). "
+            f"Is the archive fully extracted? Its page is {DOWNLOAD_PAGE}."
+        )
+    return transcripts
+
+
+def _list_folder(root: Path, folder: str, table_dir: Path, keep_lost: bool) -> list[Item]:
+    transcripts = read_transcripts(root, folder)
+    lengths = load_lengths(root, folder, table_dir)
+    found = []
+    for relative, samples in lengths.items():
+        path = root / relative
+        if path.stem not in transcripts:
+            raise UserError(
+                f"{path} has no transcript in {path.parent}/*.trans.txt. Add the line "
+                f"`{path.stem} ITS TEXT` there, or remove the recording and {table_dir}/{folder}.csv."
+            )
+        found.append(Item(path.stem, Recording(path), transcripts.pop(path.stem)[1], samples))
+    if transcripts and not keep_lost:
+        name, (path, _) = next(iter(transcripts.items()))
+        raise UserError(
+            f"{len(transcripts)} transcript(s) of {root / folder} have no readable recording, the first is "
+            f"{name} ({path}). Restore the files and remove {table_dir}/{folder}.csv, or run with "
+            "`--bad_audio skip`, which lists them in bad_audio.tsv of the experiment."
+        )
+    return found + [Item(name, Recording(path), text) for name, (path, text) in transcripts.items()]

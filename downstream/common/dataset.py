@@ -1,0 +1,88 @@
+"""The data set of every task of the kit, and its loader: buckets of similar length, balanced classes, crops.
+
+A batch is `(recordings, targets, items)`, three lists; the runner's workers turn recordings into waves.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
+
+from s3prl.training.sampling import BucketBatchSampler
+from s3prl.utility.recordings import Recording
+from s3prl.utility.typed import at_least
+
+from .items import Item
+
+Row = tuple[Recording, Any, Item]
+Size = Annotated[int, at_least(1)]
+
+
+@dataclass
+class LoaderSettings:
+    """The fields of `datarc` that say how items are put into batches."""
+
+    train_batch_size: Size
+    eval_batch_size: Size = 1
+    num_workers: Annotated[int, at_least(0)] = 4
+
+
+class ItemDataset(Dataset):
+    """Items with their targets; nothing is read here."""
+
+    def __init__(
+        self, items: Sequence[Item], target: Callable[[Item], Any], crop: float | None = None
+    ) -> None:
+        """
+        Args:
+            target: what the loss needs of an item; called in the loading workers.
+            crop: seconds of a longer recording that are heard, from a new random place each time.
+        """
+        self.items, self.target, self.crop = items, target, crop
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Row:
+        item = self.items[index]
+        recording = item.recording
+        if self.crop is not None:
+            recording = recording.randomly_cropped(self.crop)
+        return recording, self.target(item), item
+
+
+def columns(rows: Sequence[Row]) -> tuple[list, ...]:
+    """Three lists: recordings (waves, once they are read), targets, items."""
+    return tuple(list(column) for column in zip(*rows, strict=True))
+
+
+def training_loader(
+    dataset: ItemDataset, settings: LoaderSettings, balance: Callable[[Item], Hashable] | None = None
+) -> DataLoader:
+    """Batches of utterances of similar length where lengths are known, else in random order.
+
+    Args:
+        balance: the class of an item. Items are then drawn with replacement so that classes come equally
+            often, as many as there are.
+    """
+    if balance is not None:
+        order = {"sampler": _balanced(dataset.items, balance), "batch_size": settings.train_batch_size}
+    elif any(item.samples for item in dataset.items):
+        lengths = [item.samples for item in dataset.items]
+        order = {"batch_sampler": BucketBatchSampler(lengths, settings.train_batch_size)}
+    else:
+        order = {"shuffle": True, "batch_size": settings.train_batch_size}
+    return DataLoader(dataset, num_workers=settings.num_workers, collate_fn=columns, **order)
+
+
+def evaluation_loader(dataset: ItemDataset, settings: LoaderSettings) -> DataLoader:
+    """All items in their order."""
+    return DataLoader(dataset, settings.eval_batch_size, num_workers=settings.num_workers, collate_fn=columns)
+
+
+def _balanced(items: Sequence[Item], classify: Callable[[Item], Hashable]) -> WeightedRandomSampler:
+    classes = [classify(item) for item in items]
+    counts = Counter(classes)
+    return WeightedRandomSampler([len(classes) / counts[one] for one in classes], len(classes))

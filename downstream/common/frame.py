@@ -1,0 +1,107 @@
+"""Tasks with a label for every frame, such as phones: a head on each frame, cross entropy, frame accuracy."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from s3prl.utility.metric import Metric
+
+from .dataset import LoaderSettings
+from .heads import get_downstream_model
+from .items import Item
+from .task import Records, Task, record_loss
+
+IGNORED = -100  # the target of padding
+
+
+class FrameTask(Task):
+    """Classification of frames, judged by the accuracy over all frames.
+
+    A subclass lists `items` whose label is an int array [labels], one label for every `label_rate` samples.
+    Features are brought to that rate: repeated where labels are denser, then cut, or lengthened by their
+    last frame, to the number of labels.
+    """
+
+    metric = Metric("acc")
+
+    def __init__(
+        self,
+        upstream_dim: int,
+        upstream_rate: int,
+        num_classes: int,
+        loading: LoaderSettings,
+        modelrc: dict[str, Any],
+        label_rate: int = 160,
+        **options: Any,
+    ) -> None:
+        """
+        Args:
+            upstream_dim, upstream_rate: size of a feature frame, and samples between two.
+            modelrc: `select` and a block under the selected name (see heads.py).
+            label_rate: samples between two labels.
+            options: of Task.
+
+        Raises:
+            UserError: no such head, or an option that it does not take.
+        """
+        super().__init__(loading, **options)
+        self.repeats = max(1, round(upstream_rate / label_rate))
+        self.model = get_downstream_model(upstream_dim, num_classes, modelrc)
+
+    def target(self, item: Item) -> np.ndarray:
+        """int64 [labels]."""
+        return np.asarray(item.label, dtype=np.int64)
+
+    def forward(
+        self,
+        split: str,
+        features: list[Tensor],
+        targets: list[np.ndarray],
+        items: list[Item],
+        records: Records,
+        **kwargs: object,
+    ) -> Tensor:
+        """The cross entropy of a batch, a mean over its frames."""
+        fitted = fit_to_labels(features, [len(target) for target in targets], self.repeats)
+        device = features[0].device
+        truth = pad_sequence(
+            [torch.from_numpy(target).to(device) for target in targets], True, padding_value=IGNORED
+        )
+        lengths = torch.tensor([len(target) for target in targets], device=device)
+        scores, _ = self.model(pad_sequence(fitted, batch_first=True), lengths)  # [batch, frames, classes]
+        losses = F.cross_entropy(
+            scores.float().transpose(1, 2), truth, ignore_index=IGNORED, reduction="none"
+        )
+        valid = truth != IGNORED
+        correct = ((scores.argmax(dim=-1) == truth) & valid).sum(1)  # [batch]
+        records["frames"].append(valid.sum())
+        records["correct"].append(correct.sum())
+        if not self.training:
+            records["name"] += [item.name for item in items]
+            records["utterance_acc"] += (correct / lengths).tolist()
+        record_loss(records, losses.sum(1) / lengths)
+        return losses.sum() / valid.sum()
+
+    def scores(self, split: str, records: Records) -> dict[str, float]:
+        """Accuracy over all frames, from 0 to 1."""
+        frames = sum(int(count) for count in records["frames"])
+        return {"acc": sum(int(count) for count in records["correct"]) / frames}
+
+    def write_predictions(self, split: str, records: Records) -> None:
+        """`<split>_acc.txt`, lines `<utterance> <accuracy>` sorted by utterance."""
+        rows = sorted(zip(records["name"], records["utterance_acc"], strict=True))
+        self.write_lines(f"{split}_acc.txt", (f"{name} {acc:.6f}" for name, acc in rows))
+
+
+def fit_to_labels(features: Sequence[Tensor], labels: Sequence[int], repeats: int) -> list[Tensor]:
+    """Features [frames, dim] with every frame `repeats` times, cut or lengthened to the numbers of labels."""
+    fitted = []
+    for feature, wanted in zip(features, labels, strict=True):
+        index = torch.arange(wanted, device=feature.device) // repeats
+        fitted.append(feature[index.clamp(max=len(feature) - 1)])
+    return fitted

@@ -1,0 +1,96 @@
+"""Tasks with one label per utterance (SUPERB's KS, IC, SID, ER): project every frame, pool over time, classify.
+
+`downstream_expert.modelrc` has the layout of the public configs: `projector_dim`, `select` and a block under
+the selected name.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from s3prl.utility.metric import Metric
+
+from .dataset import LoaderSettings
+from .heads import get_downstream_model
+from .items import Item
+from .task import Records, Task, record_loss
+
+
+class UtteranceTask(Task):
+    """Classification of whole utterances, judged by accuracy.
+
+    A subclass lists `items` whose labels are among `classes`. With the default head, mean pooling behind a
+    linear projection, it may declare `reads = "mean"`.
+    """
+
+    metric = Metric("acc")
+
+    def __init__(
+        self,
+        upstream_dim: int,
+        classes: Sequence[str],
+        loading: LoaderSettings,
+        modelrc: dict[str, Any],
+        **options: Any,
+    ) -> None:
+        """
+        Args:
+            upstream_dim: size of a feature frame.
+            classes: names of the labels, in the order of the outputs.
+            modelrc: the head, as said above.
+            options: of Task.
+
+        Raises:
+            UserError: no such head, or an option that it does not take.
+        """
+        super().__init__(loading, **options)
+        self.classes = list(classes)
+        self._index = {label: index for index, label in enumerate(self.classes)}
+        width = modelrc["projector_dim"]
+        self.projector = nn.Linear(upstream_dim, width)
+        self.model = get_downstream_model(width, len(self.classes), modelrc)
+
+    def target(self, item: Item) -> int:
+        """The number of the item's class."""
+        return self._index[item.label]
+
+    def forward(
+        self,
+        split: str,
+        features: list[Tensor],
+        targets: list[int],
+        items: list[Item],
+        records: Records,
+        **kwargs: object,
+    ) -> Tensor:
+        """The mean cross entropy of a batch."""
+        scores = self.classify(features)  # [batch, classes]
+        targets = torch.tensor(targets, device=scores.device)
+        predicted = scores.argmax(dim=-1)
+        records["correct"].append((predicted == targets).sum())
+        if not self.training:
+            records["name"] += [item.name for item in items]
+            records["truth"] += [item.label for item in items]
+            records["predicted"] += [self.classes[index] for index in predicted.tolist()]
+        return record_loss(records, F.cross_entropy(scores.float(), targets, reduction="none"))
+
+    def classify(self, features: list[Tensor]) -> Tensor:
+        """List of [frames, upstream_dim] -> scores [batch, classes]."""
+        lengths = torch.tensor([len(feature) for feature in features], device=features[0].device)
+        scores, _ = self.model(self.projector(pad_sequence(features, batch_first=True)), lengths)
+        return scores
+
+    def scores(self, split: str, records: Records) -> dict[str, float]:
+        """Accuracy from 0 to 1."""
+        correct = sum(int(count) for count in records["correct"])
+        return {"acc": correct / sum(records["utterances"])}
+
+    def write_predictions(self, split: str, records: Records) -> None:
+        """`<split>_predict.txt` and `<split>_truth.txt`, lines `<utterance> <class>` sorted by utterance."""
+        for kind, column in (("predict", "predicted"), ("truth", "truth")):
+            rows = sorted(zip(records["name"], records[column], strict=True))
+            self.write_lines(f"{split}_{kind}.txt", (f"{name} {label}" for name, label in rows))

@@ -1,0 +1,80 @@
+"""One experiment from beginning to end: its folder claimed, and the process left as it was found."""
+
+import argparse
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import torch
+
+from s3prl.training.expdir import claimed
+from s3prl.training.randomness import seed_generators
+from s3prl.utility import processes
+from s3prl.utility.device import choose_device
+from s3prl.utility.download import downloads_in
+from s3prl.utility.files import remove_partial_files
+
+from . import experiment
+from .runner import Runner
+
+
+def run(args: argparse.Namespace) -> None:
+    """Build the experiment that the arguments describe and do what `--mode` says.
+
+    Several can follow one another in one process: signal handlers, PyTorch's settings and folders are as
+    before when it returns or raises.
+
+    Raises:
+        UserError: a mistake that the user can mend.
+        Terminated: the cluster asked for an end, and the state is saved.
+    """
+    local_rank = args.local_rank
+    if local_rank is None:
+        local_rank = args.local_rank = processes.local_rank_from_environment()
+    plan = experiment.build(args)
+    args = plan.args
+    chosen, args.device = args.device, choose_device(args.device)
+    if local_rank is not None:
+        args.device = processes.start(args.backend, args.device, local_rank)
+    try:
+        if processes.is_leader():
+            reason = " (PyTorch sees no CUDA GPU)" if chosen is None and args.device == "cpu" else ""
+            print(f"[Device] {args.device}{reason}, {processes.world_size()} process(es)", flush=True)
+        _run_in_folder(plan)
+    finally:
+        processes.stop()
+
+
+def _run_in_folder(plan: experiment.Experiment) -> None:
+    args, expdir = plan.args, Path(plan.args.expdir)
+    leader = processes.is_leader()
+    with ExitStack() as stack:
+        stack.enter_context(_process_settings(args))
+        if leader:
+            stack.enter_context(claimed(expdir))
+            remove_partial_files(expdir)
+            experiment.write_records(plan)
+        processes.wait()
+        seed_generators(args.seed)
+        runner = Runner(args, plan.config, plan.checkpoint, plan.resume)
+        getattr(runner, args.mode)()
+        if args.push_to_hf_hub and args.mode == "train" and leader:
+            from s3prl.utility.huggingface import push_experiment
+
+            print(f"[Hub] Shared at {push_experiment(args)}")
+        processes.wait()  # a process that leaves early breaks what the others still send
+
+
+@contextmanager
+def _process_settings(args: argparse.Namespace) -> Iterator[None]:
+    """What a run sets for the whole process, put back behind it."""
+    cudnn, sharing = torch.backends.cudnn, torch.multiprocessing.get_sharing_strategy()
+    before = (cudnn.enabled, cudnn.deterministic, cudnn.benchmark)
+    cudnn.enabled, cudnn.deterministic, cudnn.benchmark = not args.disable_cudnn, True, False
+    torch.multiprocessing.set_sharing_strategy("file_system")
+    try:
+        with downloads_in(args.cache_dir):
+            yield
+    finally:
+        cudnn.enabled, cudnn.deterministic, cudnn.benchmark = before
+        torch.multiprocessing.set_sharing_strategy(sharing)

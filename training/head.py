@@ -1,0 +1,133 @@
+"""One learner: the trained models with their optimizer, schedule, records and counters."""
+
+from collections import defaultdict
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import distributed
+from .checkpoint import plain
+from .job import Job, Records
+from .optimizers import get_optimizer
+from .schedulers import get_scheduler
+
+
+class Head:
+    """What one update changes and one checkpoint holds, apart from the place in the data."""
+
+    def __init__(self, job: Job) -> None:
+        """
+        Raises:
+            UserError: a field of `optimizer` or `scheduler` is wrong.
+        """
+        self.job, total = job, job.settings.total_steps
+        self.optimizer = get_optimizer(list(job.trained.values()), total, job.optimizer)
+        self.scheduler = get_scheduler(self.optimizer, total, job.scheduler) if job.scheduler else None
+        on_gpu = job.device.type == "cuda"
+        self.scaler = torch.amp.GradScaler(job.device.type, enabled=job.settings.fp16 and on_gpu)
+        self.parameters = [p for model in job.trained.values() for p in model.parameters() if p.requires_grad]
+        self.step = 0  # updates done
+        self.records: Records = defaultdict(list)  # since the last log
+        self.losses: list[float] = []  # of the updates since the last log
+        self.gradient_norms: list[float] = []
+        self.counters = {"nan_gradients": 0, "out_of_memory": 0}
+
+    def backward(self, batch: Any, weight: float) -> Tensor:
+        """Add the gradients of a micro-batch, its loss times `weight`; returns that product, detached."""
+        with self.job.autocast():
+            loss = self.job.loss(self.job.settings.train_dataloader, batch, self.records)
+        part = loss * weight
+        self.scaler.scale(part).backward()
+        return part.detach()
+
+    def apply(self, loss: Tensor | None, dropped: float) -> bool:
+        """Average over processes, clip, step and schedule; False when every item of the batch was dropped.
+
+        An update with NaN or infinite gradients is skipped but counts.
+
+        Args:
+            loss: the sum of what `backward` returned on this process.
+            dropped: the weight of the items that this process dropped; its mean over processes is the part of
+                the global batch that is missing.
+        """
+        dropped = distributed.average_gradients(self.parameters, dropped)
+        if dropped > 1 - 1e-9:
+            self.optimizer.zero_grad(set_to_none=True)
+            return False
+        self.scaler.unscale_(self.optimizer)
+        loss = torch.zeros((), device=self.job.device) if loss is None else loss.float()
+        if dropped > 0:  # the mean over the items that are left
+            gradients = [p.grad for p in self.parameters if p.grad is not None]
+            torch._foreach_mul_(gradients, 1 / (1 - dropped))
+            loss = loss / (1 - dropped)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.job.settings.gradient_clipping)
+        norm, loss = torch.stack([norm.detach().float(), loss]).tolist()
+        self.step += 1
+        finite = norm == norm and norm not in (float("inf"), float("-inf"))
+        if finite:
+            self.gradient_norms.append(norm)
+        else:
+            self.counters["nan_gradients"] += 1
+        if finite or self.scaler.is_enabled():  # the scaler skips the step itself and lowers its scale
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.scheduler is not None:
+            self.scheduler.step()
+        self.losses.append(loss)
+        return True
+
+    def marks(self) -> dict[str, int]:
+        """How far the records go, for `forget`."""
+        return {name: len(values) for name, values in self.records.items()}
+
+    def forget(self, marks: dict[str, int]) -> None:
+        """Undo an update that could not be finished: its gradients, and its records beyond `marks`."""
+        self.optimizer.zero_grad(set_to_none=True)
+        for name, values in self.records.items():
+            del values[marks.get(name, 0) :]
+
+    def take_logs(self) -> tuple[Records, list[float], list[float]]:
+        """Records, losses and gradient norms since the last call."""
+        taken = (self.records, self.losses, self.gradient_norms)
+        self.records, self.losses, self.gradient_norms = defaultdict(list), [], []
+        return taken
+
+    def learning_rate(self) -> float:
+        """The rate of the next update, of an optimizer that schedules itself too."""
+        if hasattr(self.optimizer, "get_lr"):
+            return self.optimizer.get_lr()[0]
+        return self.optimizer.param_groups[0]["lr"]
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds of this process's head."""
+        state = {name: plain(model.state_dict()) for name, model in self.job.trained.items()}
+        state |= {
+            "Optimizer": plain(self.optimizer.state_dict()),
+            "Scaler": self.scaler.state_dict(),
+            "Step": self.step,
+            "GradientNorms": self.gradient_norms,
+            "Counters": self.counters,
+        }
+        if self.scheduler is not None:
+            state["Scheduler"] = plain(self.scheduler.state_dict())
+        return state
+
+    def restore(self, state: dict[str, Any], records: tuple[Records, list[float]] | None) -> None:
+        """Take everything but the models' weights, which are loaded already, from a checkpoint.
+
+        Args:
+            records: of this process, where the checkpoint has them.
+        """
+        self.optimizer.load_state_dict(state["Optimizer"])
+        if self.scheduler is not None and state.get("Scheduler"):
+            self.scheduler.load_state_dict(state["Scheduler"])
+        if state.get("Scaler"):
+            self.scaler.load_state_dict(state["Scaler"])
+        self.step = state["Step"]
+        if records is not None:
+            own, self.losses = records
+            self.records = defaultdict(list, own)
+        self.gradient_norms = list(state.get("GradientNorms", []))
+        self.counters |= state.get("Counters", {})

@@ -1,0 +1,1 @@
+"""What several families of upstreams share; no family imports another's folder."""

@@ -1,0 +1,94 @@
+"""Checkpoints of Mockingjay, TERA and Audio ALBERT, in every layout their pre-training has written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from s3prl.utility import safe_load
+from s3prl.utility.errors import UserError
+from s3prl.utility.weights import load_weights
+
+from ...loading import UNREADABLE, settings_from
+from .model import SpecPredictionHead, TransformerConfig, TransformerModel
+
+STAND_INS = ("optimizers.WarmupLinearSchedule",)  # the learning-rate schedule in optimizers of 2020
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """What a checkpoint holds: settings and weights of the transformer and of its prediction head."""
+
+    path: Path
+    config: TransformerConfig
+    audio: Mapping[str, Any]  # the features the model was trained on
+    sequence_length: int  # the most frames it was trained on at once; 0: any number
+    weights: Mapping[str, Tensor]
+    head_weights: Mapping[str, Tensor]
+
+    def transformer(self, input_dim: int, config: TransformerConfig | None = None) -> TransformerModel:
+        """The transformer with its weights; `config` replaces the settings of the file.
+
+        Raises:
+            UserError: the weights do not fit.
+        """
+        model = TransformerModel(config or self.config, input_dim)
+        load_weights(model, self.weights, f"{self.path} (Transformer)")
+        return model
+
+    def head(self) -> SpecPredictionHead:
+        """The prediction head with its weights.
+
+        Raises:
+            UserError: the file has none, or its weights do not fit.
+        """
+        if "output.bias" not in self.head_weights:
+            raise UserError(f"{self.path} holds no prediction head (SpecHead).")
+        head = SpecPredictionHead(self.config, len(self.head_weights["output.bias"]))
+        load_weights(head, self.head_weights, f"{self.path} (SpecHead)")
+        return head
+
+
+def read(path: str | Path) -> Pretrained:
+    """Read a checkpoint.
+
+    Its configuration is under `Config` (published files), or under `Upstream_Config`, where `Config` is that
+    of the pre-training.
+
+    Raises:
+        UserError: the file is missing, damaged, or not of this family.
+    """
+    path = Path(path)
+    content = safe_load.load(path, stand_ins=STAND_INS, advice=UNREADABLE)
+    config = content.get("Upstream_Config") or content.get("Config")
+    weights = content.get("Transformer")
+    if not (isinstance(weights, Mapping) and isinstance(config, Mapping) and "transformer" in config):
+        raise UserError(
+            f"{path} is no checkpoint of Mockingjay, TERA or Audio ALBERT: it needs weights 'Transformer' "
+            f"and a configuration with 'transformer', but holds: {', '.join(map(str, content))}."
+        )
+    block = config["transformer"]
+    if int(block.get("downsample_rate", 1)) != 1:
+        raise UserError(
+            f"{path} stacks frames (downsample_rate {block['downsample_rate']}): only 1 can be read."
+        )
+    return Pretrained(
+        path=path,
+        config=settings_from(TransformerConfig, block, f"{path}: transformer"),
+        audio=_audio(config, path),
+        sequence_length=max(int((config.get("task") or {}).get("sequence_length") or 0), 0),
+        weights=weights,
+        head_weights=content.get("SpecHead") or {},
+    )
+
+
+def _audio(config: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+    audio = config.get("audio") or config.get("online")  # `online` until 2020
+    if not isinstance(audio, Mapping):
+        raise UserError(
+            f"{path} was trained on features extracted beforehand: its configuration does not say "
+            "(`audio`) how to compute them from a wave."
+        )
+    return audio

@@ -1,0 +1,47 @@
+"""What APC and NPC share: checkpoints of the public S3PRL that state features and sizes, a prediction."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from s3prl.utility.weights import load_weights
+
+from ..loading import read, settings_from
+from .filterbank import FilterbankExpert, audio_features
+from .vq import VqConfig
+
+
+class PredictiveExpert(FilterbankExpert):
+    """A model trained to predict acoustic features, built from the configuration in its checkpoint.
+
+    `model.prediction(last_hidden_state)` gives the predicted features.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        ckpt: str | None,
+        config_kind: type,
+        build: Callable[[Any, int], nn.Module],
+        **options: Any,
+    ) -> None:
+        """
+        Args:
+            name: of the model, for errors.
+            ckpt: path of the checkpoint.
+            config_kind: dataclass with the fields of its `config.model.paras`.
+            build: makes the model from such a config and the size of an acoustic feature vector.
+
+        Raises:
+            UserError: no such file, or not a checkpoint of this model.
+        """
+        state = read(ckpt, name, "model", "config.data.audio", "config.model.paras")
+        config = state["config"]
+        sizes, where = dict(config["model"]["paras"]), f"{ckpt}: config.model.paras"
+        if sizes.get("vq") is not None:
+            sizes["vq"] = settings_from(VqConfig, sizes["vq"], f"{where}.vq")
+        features = audio_features(config["data"]["audio"], f"{ckpt}: config.data.audio")
+        model = build(settings_from(config_kind, sizes, where), features.dim)
+        load_weights(model, state["model"], ckpt)
+        super().__init__(name, features, model, **options)

@@ -1,0 +1,1 @@
+"""Audio models of the transformers library as upstreams."""

@@ -1,0 +1,179 @@
+"""Models of the transformers library that are built like wav2vec 2.0, as upstreams."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
+
+from ...features.frames import check_lengths, check_wavs, valid_mask
+from ...grouping import in_equal_lengths
+from ...interfaces import UpstreamBase
+from .library import transformers
+
+EPSILON = 1e-5  # of the normalisation of wavs, as in fairseq
+
+
+class TransformersUpstream(UpstreamBase):
+    """wav2vec 2.0 (Baevski et al., NeurIPS 2020) and its descendants, which share its network.
+
+    `hidden_states` are the input of every encoder layer, then the output of the encoder: layers + 1 of
+    [batch, frames, dim], always. Layer drop and the masking of pre-training are off; dropout acts in training
+    mode. Padding takes no part in attention, but a group norm in the convolutions sees it, as it does in the
+    published models, unless `alone`.
+    """
+
+    def __init__(
+        self,
+        model: transformers.PreTrainedModel,
+        normalize: bool = False,
+        alone: bool = False,
+        **options: Any,
+    ) -> None:
+        """
+        Args:
+            model: with `feature_extractor`, `feature_projection` and `encoder`.
+            normalize: bring every wav to zero mean and unit variance first.
+            alone: compute wavs of different lengths apart, so that an utterance has the values
+                it has alone also where the network lets padding through; slower.
+        """
+        super().__init__(**options)
+        self.model = without_randomness(model)
+        self.normalize = normalize
+        self.alone = alone
+        kernels, strides = (getattr(model.config, f"conv_{field}", ()) for field in ("kernel", "stride"))
+        self.convolutions = list(zip(kernels, strides, strict=True))  # a subclass without them sets its own
+        self.name = f"[{model.config.model_type}]"
+        if getattr(model, "adapter", None) is not None:  # comes after the encoder, whose output is wanted
+            model.adapter = None
+        if model.config.model_type == "wavlm":
+            from .wavlm import fuse_attention
+
+            fuse_attention(model)
+
+    def get_downsample_rates(self, key: str) -> int:
+        """Samples per frame: the product of the convolutions' strides."""
+        return math.prod(stride for _, stride in self.convolutions)
+
+    @property
+    def batch_invariant(self) -> bool:
+        """Whether an utterance's values are those it has alone, however far its batch pads it."""
+        config = self.model.config
+        normed_over_time = getattr(config, "feat_extract_norm", "layer") == "group"
+        stacked_positions = hasattr(config, "conv_pos_kernel_size")  # data2vec: only the first finds zeros
+        return self.alone or not (normed_over_time or stacked_positions)
+
+    def num_frames(self, samples: int) -> int:
+        """Exact frames of an utterance of `samples`; 0 when it is too short for one."""
+        for kernel, stride in self.convolutions:
+            samples = max((samples - kernel) // stride + 1, 0)
+        return samples
+
+    def padding_frames(self, lengths: Sequence[int], frames: int) -> list[int]:
+        """How many of the `frames` of each utterance are padding, if they have `lengths` in samples."""
+        return [frames - self.num_frames(length) for length in lengths]
+
+    def forward(self, wavs: list[Tensor]) -> dict[str, Any]:
+        """Unpadded [samples] wavs -> hidden states [batch, frames, dim].
+
+        Raises:
+            UserError: an utterance too short for one frame (named by its place in the batch).
+        """
+        wavs = check_wavs(wavs)
+        check_lengths(wavs, self.num_frames, self.name)
+        states = in_equal_lengths(self.encode, wavs) if self.alone else self.encode(wavs)
+        return {"hidden_states": states, "last_hidden_state": states[-1]}
+
+    def encode(self, wavs: Sequence[Tensor]) -> list[Tensor]:
+        """The hidden states of wavs that are padded together."""
+        lengths = [len(wav) for wav in wavs]
+        batch = padded(wavs, self.normalize).to(self.model.dtype)
+        features = self.model.feature_extractor(batch).transpose(1, 2)
+        hidden = self.model.feature_projection(features)
+        hidden = hidden[0] if isinstance(hidden, tuple) else hidden
+        frames = hidden.size(1)
+        padding = self.padding_frames(lengths, frames)
+        valid = None
+        if any(padding):  # asked of lengths on the host: no mask leaves the way to the fastest attention
+            valid = valid_mask([frames - behind for behind in padding], frames, hidden.device)
+        return self.layers(hidden, valid)
+
+    def layers(self, hidden: Tensor, valid: Tensor | None) -> list[Tensor]:
+        """The encoder: [batch, frames, dim], and [batch, frames, 1] True outside padding -> states."""
+        encoder = self.model.encoder
+        norm_comes_last = "StableLayerNorm" in type(encoder).__name__  # data2vec ignores do_stable_layer_norm
+        mask, shared = None, {}
+        if valid is not None:
+            hidden = hidden.masked_fill(~valid, 0)
+            mask = valid.transpose(1, 2)[:, None]  # [batch, heads, queries, keys]
+        hidden = hidden + encoder.pos_conv_embed(hidden)
+        hidden = encoder.dropout(hidden if norm_comes_last else encoder.layer_norm(hidden))
+        states = []
+        for layer in encoder.layers:
+            states.append(hidden)
+            hidden = layer(hidden, attention_mask=mask, **shared)
+            if isinstance(hidden, tuple):
+                hidden, *further = hidden
+                if further:  # WavLM: the first layer's position bias serves all
+                    shared["position_bias"] = further[0]
+        return [*states, encoder.layer_norm(hidden) if norm_comes_last else hidden]
+
+
+class EvenSplitUpstream(TransformersUpstream):
+    """The rule by which HuBERT, WavLM and UniSpeech-SAT, as published, tell padding from frames.
+
+    A batch's samples are divided evenly among its frames; a frame is padding when all samples of its share
+    are. So an utterance can have a frame or two more in a batch than it has alone.
+    """
+
+    @property
+    def batch_invariant(self) -> bool:
+        """With this rule only where wavs of different lengths are computed apart."""
+        return self.alone
+
+    def padding_frames(self, lengths: Sequence[int], frames: int) -> list[int]:
+        """How many of the `frames` of each utterance are padding, if they have `lengths` in samples."""
+        share = max(lengths) // frames
+        return [max(frames - -(-length // share), 0) for length in lengths]
+
+
+def without_randomness(model: transformers.PreTrainedModel) -> transformers.PreTrainedModel:
+    """The model without layer drop and SpecAugment, with fused attention where it has that."""
+    for name in ("layerdrop", "encoder_layerdrop"):
+        if hasattr(model.config, name):
+            setattr(model.config, name, 0.0)
+    model.config.apply_spec_augment = False
+    if hasattr(model, "masked_spec_embed"):  # without gradient: several processes wait for every gradient
+        model.masked_spec_embed.requires_grad_(False)
+    if hasattr(model, "layerdrop"):  # Whisper's encoder copies it
+        model.layerdrop = 0.0
+    if model._supports_sdpa:
+        model.set_attn_implementation("sdpa")
+    return model
+
+
+def captured(model: transformers.PreTrainedModel, *inputs: Tensor, **options: Any) -> list[Tensor]:
+    """The hidden states that the library itself records, with the output of the encoder as the last.
+
+    It records that before a final norm or an adapter; the former is wanted, the latter changes the shape.
+    """
+    output = model(*inputs, **options, output_hidden_states=True)
+    *before, last = output.hidden_states
+    final = output.last_hidden_state
+    return [*before, final if final.shape == last.shape else last]
+
+
+def padded(wavs: Sequence[Tensor], normalize: bool = False) -> Tensor:
+    """[batch, samples], zero behind an utterance's end, each utterance normalised before if asked."""
+    lengths = [len(wav) for wav in wavs]
+    batch = pad_sequence(list(wavs), batch_first=True)
+    if not normalize:
+        return batch
+    if len(set(lengths)) == 1:
+        return F.layer_norm(batch, batch.shape[-1:], eps=EPSILON)
+    valid = valid_mask(lengths, batch.size(1), batch.device)[..., 0]
+    samples = valid.sum(1, keepdim=True)
+    centred = (batch - batch.sum(1, keepdim=True) / samples).masked_fill(~valid, 0)
+    return centred * (centred.square().sum(1, keepdim=True) / samples + EPSILON).rsqrt()

@@ -1,0 +1,1 @@
+"""The network of wav2vec and, with a quantizer, of vq-wav2vec."""

@@ -1,0 +1,44 @@
+"""The first of three steps from waves to features: encoding. Mixing of layers and augmentation follow."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .grouping import in_equal_lengths
+from .interfaces import traits_of
+
+Wav = Tensor | np.ndarray
+
+
+class Encoder:
+    """Waves in, the upstream's outputs out; how it is run is decided here and nowhere else.
+
+    Attributes: `upstream`, `device`, `batch_invariant` (every utterance has the values it has alone).
+    """
+
+    def __init__(self, upstream: nn.Module, device: str | torch.device, alone: bool = False) -> None:
+        """
+        Args:
+            upstream: on `device`.
+            alone: give every utterance the values it has alone. A model that does not promise to do so by
+                itself computes utterances of different length apart.
+        """
+        self.upstream, self.device = upstream, torch.device(device)
+        promised = traits_of(upstream).batch_invariant
+        self.batch_invariant = promised or alone
+        self._run = upstream if promised or not alone else self._apart
+
+    def __call__(self, wavs: Sequence[Wav]) -> dict[str, Any]:
+        """The outputs for unpadded [samples] waves at 16 kHz, with gradients only in training mode."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.upstream.training):
+            return self._run(self.tensors(wavs))
+
+    def tensors(self, wavs: Sequence[Wav]) -> list[Tensor]:
+        """The waves on the device, as float32 [samples]."""
+        return [torch.as_tensor(wav, dtype=torch.float32).to(self.device, non_blocking=True) for wav in wavs]
+
+    def _apart(self, wavs: list[Tensor]) -> dict[str, Any]:
+        return in_equal_lengths(self.upstream, wavs)

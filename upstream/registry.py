@@ -1,0 +1,84 @@
+"""Every upstream by name: the entry functions of all `upstream/*/hubconf.py`, found by looking."""
+
+import functools
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+
+from s3prl.utility.config import nearest
+from s3prl.utility.errors import UserError
+
+UPSTREAM_FOLDER = Path(__file__).resolve().parent
+WITH_CHECKPOINT = ("_local", "_url", "_gdriveid", "_custom")
+LISTING = "python -m s3prl.upstream.list"
+
+
+@functools.lru_cache(maxsize=1)
+def scan() -> tuple[dict[str, Callable], dict[str, Exception]]:
+    """All entries by name, and the import error of every folder that could not be read."""
+    entries, failures = {}, {}
+    for hubconf in sorted(UPSTREAM_FOLDER.glob("*/hubconf.py")):
+        folder = hubconf.parent.name
+        try:
+            module = importlib.import_module(f"s3prl.upstream.{folder}.hubconf")
+        except Exception as error:  # whatever a plug-in raises must not take the others down
+            failures[folder] = error
+            continue
+        for name, value in vars(module).items():
+            if not name.startswith("_") and _is_entry(value):
+                entries[name] = value
+    return entries, failures
+
+
+def _is_entry(value: object) -> bool:
+    """Whether a global of a hubconf is an entry point, not a helper or class imported from elsewhere."""
+    if isinstance(value, functools.partial):
+        return True
+    home = getattr(value, "__module__", "") or ""
+    return callable(value) and not isinstance(value, type) and home.endswith(".hubconf")
+
+
+def options(only_registered_ckpt: bool = False) -> list[str]:
+    """Names of all upstreams.
+
+    Args:
+        only_registered_ckpt: leave out entries that need a checkpoint from the user (`*_local`, `hf`, ...).
+    """
+    names = sorted(scan()[0])
+    if not only_registered_ckpt:
+        return names
+    return [name for name in names if not name.endswith(WITH_CHECKPOINT) and name not in ("hf", "m2d")]
+
+
+def failures() -> dict[str, str]:
+    """Upstream folders that could not be imported, with the reason."""
+    return {folder: f"{type(error).__name__}: {error}" for folder, error in scan()[1].items()}
+
+
+def get(name: str) -> Callable:
+    """The entry function of an upstream.
+
+    Raises:
+        UserError: no such upstream, or its folder cannot be imported (the message says why).
+    """
+    entries, failed = scan()
+    if name in entries:
+        return entries[name]
+    suspects = [folder for folder in failed if folder == name or name.startswith(f"{folder}_")]
+    if suspects:
+        folder = max(suspects, key=len)
+        raise UserError(
+            f"The upstream '{name}' (upstream/{folder}) cannot be used: {failures()[folder]}. "
+            f"{_advice(failed[folder])}"
+        )
+    broken = f" Not importable: {', '.join(sorted(failed))}." if failed else ""
+    raise UserError(
+        f"There is no upstream '{name}'.{nearest(name, entries)} `{LISTING}` prints all {len(entries)} names."
+        f"{broken}"
+    )
+
+
+def _advice(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("s3prl"):
+        return f"Install the missing package, for example `pip install {error.name.split('.')[0]}`."
+    return "Mend the folder's hubconf.py or expert.py."
