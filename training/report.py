@@ -30,7 +30,7 @@ class MetricLogger:
             self._writer = SummaryWriter(str(expdir), purge_step=resume_step + 1 if resume_step else None)
 
     def add_scalar(self, tag: str, scalar_value: Any, global_step: int | None = None, **kwargs: Any) -> None:
-        """Record one figure, such as `asr/dev-clean-wer`."""
+        """Record one scalar, such as `asr/dev-clean-wer`."""
         self._scalars[tag] = float(scalar_value)
         if self._writer is not None:
             self._writer.add_scalar(tag, float(scalar_value), global_step=global_step, **kwargs)
@@ -41,7 +41,7 @@ class MetricLogger:
         return getattr(self._writer, name) if self._writer is not None else _do_nothing
 
     def take(self, split: str) -> dict[str, float]:
-        """The figures recorded since the last call, by short name: `asr/dev-clean-wer` is `wer`."""
+        """The scalars recorded since the last call, by short name: `asr/dev-clean-wer` is `wer`."""
         scalars, self._scalars = self._scalars, {}
         return {short_name(tag, split): value for tag, value in scalars.items()}
 

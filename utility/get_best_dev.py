@@ -19,6 +19,7 @@ if not __package__:  # a script: what Python put first is this folder, and the i
 
 from s3prl.utility.errors import UserError, command
 from s3prl.utility.files import states_in
+from s3prl.utility.metric import Metric
 
 # `dev at step 200: 0.95`, and `New best on dev at step 200: 0.95` behind it
 SENTENCE = re.compile(r"(?P<best>new best on )?(?P<split>\S+) at step (?P<step>\d+): (?P<score>\S+)$", re.I)
@@ -36,6 +37,7 @@ class Log:
     """Scores by split and step, as text, and what the run itself called its best."""
 
     path: Path
+    headline: Metric | None = None  # what the task declares; None in folders of the public S3PRL
     scores: dict[str, dict[int, str]] = field(default_factory=dict)
     best_steps: dict[str, int] = field(default_factory=dict)  # split -> step of its latest `New best`
     metrics: dict[str, str] = field(default_factory=dict)  # split -> name of its score
@@ -58,9 +60,9 @@ def read_log(path: str | Path, stop_step: int | None = None) -> Log:
     if not path.is_file():
         raise UserError(f"{path} does not exist. Name the log.log of a training run, or its folder.")
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    log = Log(path)
-    reader = _from_json if path.suffix == ".jsonl" else _from_text
-    for best, split, step, metric, score in reader(lines):
+    log = Log(path, Metric.of(path.parent))
+    rows = _from_json(lines, log.headline) if path.suffix == ".jsonl" else _from_text(lines)
+    for best, split, step, metric, score in rows:
         if step == 0 or (stop_step is not None and step > stop_step):
             continue
         log.scores.setdefault(split, {})[step] = score
@@ -82,9 +84,29 @@ def best_step(log: Log, split: str, lower_is_better: bool | None = None) -> int:
         raise UserError(f"{log.path} has no score of '{split}', only of {', '.join(log.scores)}.")
     if lower_is_better is None and split in log.best_steps:
         return log.best_steps[split]
-    lower = log.metrics[split].lower() in LOWER_IS_BETTER if lower_is_better is None else lower_is_better
+    lower = _lower_is_better(log, log.metrics[split]) if lower_is_better is None else lower_is_better
     scores = log.scores[split]
     return (min if lower else max)(sorted(scores), key=lambda step: float(scores[step]))
+
+
+def _lower_is_better(log: Log, metric: str) -> bool:
+    if log.headline is not None and log.headline.name == metric:
+        return log.headline.lower_is_better
+    return metric.lower() in LOWER_IS_BETTER
+
+
+def deciding_split(log: Log) -> str:
+    """The split whose best step counts: what the task declares, else the first development set of the log.
+
+    Raises:
+        UserError: the log has no score of a development set.
+    """
+    if log.headline is not None and log.headline.split in log.scores:
+        return log.headline.split
+    development = _of_kind(log, "dev", "valid")
+    if not development:
+        raise UserError(f"{log.path} has no dev score, only of {', '.join(log.scores)}.")
+    return development[0]
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -118,8 +140,9 @@ def _from_text(lines: list[str]) -> Iterator[tuple[bool, str, int, str, str]]:
             yield best, match["split"], int(match["step"]), metric, match["score"]
 
 
-def _from_json(lines: list[str]) -> Iterator[tuple[bool, str, int, str, str]]:
+def _from_json(lines: list[str], headline: Metric | None) -> Iterator[tuple[bool, str, int, str, str]]:
     """One score per line, the headline metric; a line that a kill cut off is passed over."""
+    first = HEADLINES if headline is None else (headline.name, *HEADLINES)
     for line in lines:
         try:
             record = json.loads(line)
@@ -134,7 +157,7 @@ def _from_json(lines: list[str]) -> Iterator[tuple[bool, str, int, str, str]]:
             and not isinstance(value, bool)
         ]
         if metrics:
-            metric = next((name for name in HEADLINES if name in metrics), None)
+            metric = next((name for name in first if name in metrics), None)
             metric = metric or min(metrics, key=lambda name: name.lower() == "loss")
             yield False, split, step, metric, str(record[metric])
 
@@ -158,10 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("stop_step", type=int, nargs="?", help="ignore what comes after this step")
     options = parser.parse_args(arguments)
     log = read_log(options.log, options.stop_step)
-    dev = _of_kind(log, "dev", "valid")
-    if not dev:
-        raise UserError(f"{log.path} has no dev score, only of {', '.join(log.scores)}.")
-    print(report(log, dev[0], _of_kind(log, "test") or ["test"]))
+    print(report(log, deciding_split(log), _of_kind(log, "test") or ["test"]))
 
 
 if __name__ == "__main__":

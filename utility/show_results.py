@@ -1,4 +1,4 @@
-"""The figures of an experiment as a table, and its curves as a picture.
+"""The metrics of an experiment as a table, and its curves as a picture.
 
 python -m s3prl.utility.show_results result/downstream/my_run
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from s3prl.utility.errors import UserError, command
+from s3prl.utility.metric import Metric
 
 RUNNERS_OWN = ("learning-rate", "gradient-norm", "nan_gradients", "out_of_memory")
 
@@ -52,9 +53,9 @@ def curves(expdir: Path) -> dict[str, dict[str, list[tuple[int, float]]]]:
     found: dict[str, dict[str, list[tuple[int, float]]]] = {}
     path = expdir / "metrics.jsonl"
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        figures = json.loads(line)
-        step, split = figures.pop("step"), figures.pop("split")
-        for name, value in figures.items():
+        metrics = json.loads(line)
+        step, split = metrics.pop("step"), metrics.pop("split")
+        for name, value in metrics.items():
             if value is not None and name not in RUNNERS_OWN:
                 found.setdefault(name, {}).setdefault(split, []).append((step, value))
     return found
@@ -93,11 +94,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("expdir", type=Path, help="the experiment folder")
     expdir = parser.parse_args(argv).expdir
-    print(table(results_of(expdir)))
+    print(f"{table(results_of(expdir))}\n")
+    if headline := Metric.of(expdir):
+        better = "lower" if headline.lower_is_better else "higher"
+        print(f"judged by    {headline.name} on {headline.split}, {better} is better")
     picture = draw_curves(expdir)
     if picture is not None:
-        print(f"\ncurves       {picture} (or: tensorboard --logdir {expdir})")
-        print(f"figures      {expdir / 'metrics.jsonl'}")
+        print(f"curves       {picture} (or: tensorboard --logdir {expdir})")
+        print(f"numbers      {expdir / 'metrics.jsonl'}")
     print(f"checkpoints  {', '.join(str(path) for path in sorted(expdir.glob('*.ckpt')))}")
 
 

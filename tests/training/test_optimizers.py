@@ -197,7 +197,7 @@ def test_a_public_checkpoint_with_the_step_in_every_parameter_resumes_at_that_st
     [
         ({"name": "AdmaW"}, "there is no optimizer 'AdmaW'. Did you mean 'AdamW'"),
         ({}, "there is no optimizer 'None'"),
-        ({"name": "AdamW", "learning_rate": 1}, r"optimizer \(AdamW\) has no field 'learning_rate'"),
+        ({"name": "AdamW", "learning_rate": 1}, r"optimizer has no field 'learning_rate'"),
         ({"name": "Lamb_with_schedule", "warmup_proportoin": 0.1}, "Did you mean 'warmup_proportion'"),
         ({"name": "AdamW", "lr": "fast"}, "optimizer.lr must be a number, not 'fast'"),
         ({"name": "AdamW", "lr": -1.0}, "optimizer.lr must be at least 0, not -1.0"),
@@ -214,7 +214,10 @@ def test_a_public_checkpoint_with_the_step_in_every_parameter_resumes_at_that_st
             "refused by TorchOptim: Invalid learning",
         ),
         ({"name": "TorchOptim", "torch_optim_name": "SGD", "lr": "fast"}, "refused by TorchOptim"),
-        ({"name": "BertAdam_with_schedule", "warmup_proportion": 7}, "warmup_proportion must be from 0 to 1, not 7"),
+        (
+            {"name": "BertAdam_with_schedule", "warmup_proportion": 7},
+            "warmup_proportion must be from 0 to 1, not 7",
+        ),
     ],
 )
 def test_a_wrong_config_is_reported_with_the_field(config, message):

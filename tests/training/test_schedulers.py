@@ -89,7 +89,10 @@ def test_text_numbers_of_yaml_count_as_numbers():
         ({"name": "linear_schedule_with_warmup", "num_warmup_step": 3}, "Did you mean 'num_warmup_steps'"),
         ({"name": "linear_schedule_with_warmup", "num_warmup_steps": 3, "power": 2}, "has no field 'power'"),
         ({"name": "linear_schedule_with_warmup"}, "needs the field 'num_warmup_steps'"),
-        ({"name": "linear_schedule_with_warmup", "num_warmup_steps": "few"}, "num_warmup_steps must be a whole number, not 'few'"),
+        (
+            {"name": "linear_schedule_with_warmup", "num_warmup_steps": "few"},
+            "num_warmup_steps must be a whole number, not 'few'",
+        ),
         (
             {"name": "polynomial_decay_schedule_with_warmup", "num_warmup_steps": 0, "lr_end": 1.0},
             "lr_end 1.0, which is not lower",

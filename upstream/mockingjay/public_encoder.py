@@ -7,7 +7,7 @@ from torch import Tensor
 
 from s3prl.utility.errors import UserError
 
-from .model import Encoder, TransformerConfig
+from ..common.mel_transformer.model import Encoder, TransformerConfig
 
 
 class TransformerEncoder(Encoder):

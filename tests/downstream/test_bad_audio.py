@@ -1,0 +1,72 @@
+"""Unreadable recordings, from the command line: a run stops with the path, or goes on without them."""
+
+from pathlib import Path
+
+import pytest
+from conftest import metrics
+from test_kill_and_resume import OVERRIDES
+from tones import make_corpus
+
+from s3prl.downstream.bad_audio import ReadRecordings
+from s3prl.utility.errors import UserError
+
+OPTIONS = ["-m", "train", "-u", "example", "-d", "asr", "-c", "downstream/asr/mini.yaml"]
+
+
+def override(**runner):
+    fields = {**OVERRIDES, **{f"config.runner.{name}": value for name, value in runner.items()}}
+    return ",,".join(f"{name}={value!r}" for name, value in fields.items())
+
+
+@pytest.fixture
+def damaged(workdir):
+    """A corpus with one recording of each folder cut in the middle: those two paths."""
+    root = make_corpus(workdir / "corpus", {"train-clean-100": 8, "dev-clean": 4})
+    paths = []
+    for split in ("train-clean-100", "dev-clean"):
+        path = min(root.glob(f"{split}/*/*/*.flac"))
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        paths.append(path)
+    return paths
+
+
+def test_a_truncated_recording_stops_the_run_with_its_path_and_no_traceback(damaged, downstream, capsys):
+    for workers in (0, 1):
+        options = f"{override(total_steps=4)},,config.downstream_expert.datarc.num_workers={workers}"
+        assert downstream(*OPTIONS, "-p", f"run{workers}", "-o", options) == 2
+        error = capsys.readouterr().err
+        assert damaged[0].name in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_skipped_recordings_are_listed_once_and_the_run_goes_on(damaged, downstream, capsys, workers):
+    options = override(total_steps=6, eval_step=3, log_step=2, max_keep=9)
+    options += f",,config.downstream_expert.datarc.num_workers={workers}"
+    assert downstream(*OPTIONS, "-p", "run", "--bad_audio", "skip", "-o", options) == 0
+    assert "1 unreadable recording(s) skipped, listed in run/bad_audio.tsv" in capsys.readouterr().err
+    header, *lines = Path("run/bad_audio.tsv").read_text().splitlines()
+    assert header.split("\t") == ["utterance", "path", "reason"]
+    assert sorted(line.split("\t")[0] for line in lines) == sorted(path.stem for path in damaged)
+    assert all(line.split("\t")[2] for line in lines)
+    assert damaged[1].stem not in Path("run/dev-clean-noLM-hyp.ark").read_text()
+    assert all(line["loss"] is not None for line in metrics(Path("run"))), "NaN is written as null"
+
+
+def test_a_lost_recording_is_listed_too(damaged, downstream):
+    damaged[0].unlink()
+    options = override(total_steps=2, eval_step=2)
+    assert downstream(*OPTIONS, "-p", "run", "--bad_audio", "skip", "-o", options) == 0
+    assert damaged[0].stem in Path("run/bad_audio.tsv").read_text()
+
+
+def test_nothing_readable_is_an_error_not_a_perfect_score(damaged, downstream, capsys):
+    for path in Path("corpus").glob("dev-clean/*/*/*.flac"):
+        path.write_bytes(b"not audio")
+    options = override(total_steps=2, eval_step=2)
+    assert downstream(*OPTIONS, "-p", "run", "--bad_audio", "skip", "-o", options) == 2
+    assert "none of them can be read" in capsys.readouterr().err
+
+
+def test_a_wrong_choice_names_the_right_ones():
+    with pytest.raises(UserError, match="--bad_audio: skipp is not one of error, skip. Did you mean 'skip'"):
+        ReadRecordings("skipp")
