@@ -11,7 +11,7 @@ import torch
 from public_package import public_package_or_skip
 from torch import nn
 
-from s3prl.upstream.mockingjay.public_encoder import TransformerEncoder
+from s3prl.upstream.mockingjay.model import TransformerEncoder
 from s3prl.utility import helper
 from s3prl.utility.data import get_ddp_sampler
 from s3prl.utility.errors import UserError
@@ -40,6 +40,7 @@ HPARAMS = {
         ("s3prl.optimizers", "get_optimizer"),
         ("s3prl.schedulers", "get_scheduler"),
         ("s3prl.upstream.interfaces", "UpstreamBase Featurizer SAMPLE_RATE"),
+        ("s3prl.upstream.mockingjay.model", "TransformerConfig TransformerEncoder TransformerModel"),
         ("s3prl.util.download", "_urls_to_filepaths urls_to_filepaths set_dir"),
         ("s3prl.utility.data", "get_ddp_sampler"),
         ("s3prl.utility.download", "_urls_to_filepaths"),

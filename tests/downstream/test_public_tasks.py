@@ -155,7 +155,7 @@ def audio_path(tmp_path_factory):
     (folder / "torchaudio").mkdir()
     for name, content in STAND_IN.items():
         (folder / "torchaudio" / name).write_text(content)
-    return f"{folder}{os.pathsep}"
+    return str(folder)
 
 
 class Task:
@@ -163,7 +163,8 @@ class Task:
 
     def __init__(self, clone: Path, name: str, folder: Path, expert: dict, path: str = "") -> None:
         self.clone, self.name, self.folder = clone, name, folder
-        self.environment = {**os.environ, "PYTHONPATH": path + os.environ.get("PYTHONPATH", "")}
+        paths = filter(None, [path, os.environ.get("PYTHONPATH")])
+        self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
         self.config = folder / "config.yaml"
         self.config.write_text(yaml.safe_dump({
             "runner": {
@@ -176,10 +177,13 @@ class Task:
 
     def run(self, *arguments) -> None:
         command = [sys.executable, self.clone / "run_downstream.py", *arguments, "--device", "cpu"]
-        result = subprocess.run(
-            [*map(str, command)], cwd=self.folder, capture_output=True, text=True, env=self.environment
-        )
-        assert result.returncode == 0, result.stderr
+        log = self.folder / "log.txt"  # a pipe would stay open until PyTorch's own helper processes end
+        with log.open("w") as file:
+            result = subprocess.run(
+                [*map(str, command)],
+                cwd=self.folder, env=self.environment, stdout=file, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        assert result.returncode == 0, log.read_text()
 
     def train(self, expdir: str, steps: int) -> None:
         """Train to this step, from where the folder's last checkpoint stopped if there is one."""
@@ -219,9 +223,8 @@ def test_a_task_that_subclasses_nothing_trains_resumes_and_evaluates(clone, tmp_
     task.check_that_a_resumed_run_equals_a_whole_one(stop=6, steps=10)
     result = task.evaluate("test", "resumed/dev-best.ckpt")
     assert result["metrics"]["acc"] == 1
-    assert (
-        result["step"] == 6
-    )  # all right there already: the best score outlived the stop, step 10 is no better
+    # all was right at step 6; step 10 is no better than the best score, which outlived the stop
+    assert result["step"] == 6
     assert (tmp_path / "resumed" / "test_files.txt").read_text().split() == [f"tone-{i}" for i in range(9)]
 
 
