@@ -1,13 +1,13 @@
 """The table of published checkpoints (checkpoints.yaml): by which name, from where, under which licence."""
 
 import functools
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from s3prl.utility.config import check_fields, load_yaml, nearest
+from s3prl.utility.config import load_yaml, nearest
 from s3prl.utility.download import cache_path, download
 from s3prl.utility.errors import UserError
+from s3prl.utility.typed import typed
 
 TABLE = Path(__file__).with_name("checkpoints.yaml")
 
@@ -29,6 +29,11 @@ class Checkpoint:
     size: int | None = None  # bytes
     sha256: str | None = None
     licence: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a row without a source; raises a UserError."""
+        if self.url is None and self.hub is None:
+            raise UserError(f"{self.name} needs `url`, `hub` or both.")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -67,19 +72,9 @@ class Checkpoint:
 @functools.lru_cache(maxsize=1)
 def table() -> tuple[Checkpoint, ...]:
     """All rows, in the order of the file."""
-    known = [field.name for field in fields(Checkpoint)]
-    rows = []
-    for name, row in load_yaml(TABLE).items():
-        check_fields(row, known, f"{TABLE.name}: {name}")
-        rows.append(_checkpoint(name, row))
-    return tuple(rows)
-
-
-def _checkpoint(name: str, row: dict[str, Any]) -> Checkpoint:
-    lists = {field: tuple(row.get(field, ())) for field in ("aliases", "mirrors")}
-    if row.get("url") is None and row.get("hub") is None:
-        raise UserError(f"{TABLE.name}: {name} needs `url`, `hub` or both.")
-    return Checkpoint(name=name, **{**row, **lists})
+    return tuple(
+        typed(Checkpoint, row, f"{TABLE.name}: {name}", name) for name, row in load_yaml(TABLE).items()
+    )
 
 
 def find(name: str) -> Checkpoint:

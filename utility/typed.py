@@ -61,7 +61,7 @@ def typed(
     Args:
         kind: a dataclass, another class or a function; its annotations say what each field takes.
         block: the fields; None is an empty block.
-        where: how to name the block in an error, such as `config.runner`.
+        where: how to name the block in an error, such as `config.runner`; `path/of.yaml:` for a whole file.
         given: what `kind` takes first and the block does not hold.
         ignore_unknown: pass over fields that `kind` does not know.
 
@@ -73,7 +73,7 @@ def typed(
         return kind(*given, **fields)
     except UserError as error:
         text = str(error)
-        raise UserError(text if where in text else f"{where}: {text}") from None
+        raise UserError(text if where in text else f"{where.removesuffix(':')}: {text}") from None
 
 
 def checked(
@@ -100,11 +100,12 @@ def checked(
     names = [parameter.name for parameter in parameters]
     if not ignore_unknown:
         check_fields(block, names, where)
+    between = " " if where.endswith(":") else "."
     missing = [p.name for p in parameters if p.default is p.empty and block.get(p.name) is None]
     if missing:
         raise UserError(f"{where} needs the field '{missing[0]}'. Its fields: {', '.join(names)}.")
     return {
-        name: check_value(block[name], hints.get(name, Any), f"{where}.{name}")
+        name: check_value(block[name], hints.get(name, Any), f"{where}{between}{name}")
         for name in names
         if name in block
     }
@@ -127,7 +128,7 @@ def check_value(value: Any, hint: Any, where: str) -> Any:
     if origin in (list, tuple, Sequence, set):
         return _sequence(value, origin, arguments, where)
     if is_dataclass(hint):
-        return typed(hint, value, where)
+        return value if isinstance(value, hint) else typed(hint, value, where)
     if hint in NAMES:
         return _plain(value, hint, where)
     if hint is dict or origin is dict:

@@ -117,7 +117,7 @@ def test_a_missing_or_foreign_checkpoint_is_a_clear_error(tmp_path):
         (lambda state: state["model"].pop("postnet.bias"), r"changed\.ckpt .*lacks postnet\.bias"),
         (lambda state: state["model"].update(head=torch.zeros(1)), r"changed\.ckpt .*unknown head"),
         (lambda state: state["config"]["data"]["audio"].update(feat_dim=40), r"changed\.ckpt do not fit"),
-        (lambda state: state["config"]["model"]["paras"].pop("hidden_size"), "no field 'hidden_size'"),
+        (lambda state: state["config"]["model"]["paras"].pop("hidden_size"), "needs the field 'hidden_size'"),
         (lambda state: state["config"]["model"]["paras"]["vq"].update(code_dim=[16]), r"code_dim \[16\]"),
         (lambda state: state["config"]["data"]["audio"].update(frame_lenght=25), "frame_length"),
     ],

@@ -117,8 +117,8 @@ def test_a_config_file_replaces_the_settings(tmp_path):
 @pytest.mark.parametrize(
     ("field", "value", "told"),
     [
-        ("layer_norm_first", True, "layer_norm_first must be False"),
-        ("out_layer_type", "self-hidden", "out_layer_type must be 'expand-last'"),
+        ("layer_norm_first", True, "layer_norm_first must be false"),
+        ("out_layer_type", "self-hidden", "out_layer_type: self-hidden is not one of expand-last"),
         ("encoder_attention_heads", 5, "multiple"),
         ("extractor_conv_feature_layers", "__import__('os').getcwd()", "not a list of convolutions"),
     ],

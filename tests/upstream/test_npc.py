@@ -60,9 +60,13 @@ def test_masking_the_last_block_only_gives_one_masked_convolution():
     assert "masked_convs.2.conv.weight" in model.state_dict()
 
 
-def test_an_activation_that_does_not_exist_is_a_clear_error():
-    with pytest.raises(UserError, match="Did you mean 'relu'"):
-        Npc(NpcConfig(**SMALL, activate="rellu"), feature_dim=5)
+def test_an_activation_that_does_not_exist_is_a_clear_error(tmp_path):
+    data = golden.load("npc")
+    state = torch.load(data.folder / data.files[0], weights_only=True)
+    state["config"]["model"]["paras"]["activate"] = "rellu"
+    torch.save(state, tmp_path / "changed.ckpt")
+    with pytest.raises(UserError, match=r"changed\.ckpt.*activate: rellu.*Did you mean 'relu'"):
+        hub.npc_local(ckpt=str(tmp_path / "changed.ckpt"))
 
 
 def test_every_name_takes_a_local_file_and_what_the_runner_passes():
@@ -76,5 +80,5 @@ def test_a_checkpoint_that_is_missing_or_foreign_is_a_clear_error():
     with pytest.raises(UserError, match="-k FILE"):
         hub.npc_local()
     other = golden.load("apc")
-    with pytest.raises(UserError, match=r"ckpt\.ckpt: config\.model\.paras has no field 'kernel_size'"):
+    with pytest.raises(UserError, match=r"ckpt\.ckpt: config\.model\.paras needs the field 'kernel_size'"):
         hub.npc_local(ckpt=str(other.folder / other.files[0]))

@@ -82,12 +82,15 @@ def test_weights_that_do_not_fit_are_named_with_the_files(tmp_path):
         ("[1]", "must hold a JSON object"),
         ({**SMALL, "emb_dims": 3}, "Did you mean 'emb_dim'"),
         ({**SMALL, "strides": [1]}, "one number per block"),
-        ({**SMALL, "strides": [1, 2.5]}, "strides must be a list of positive integers"),
+        ({**SMALL, "strides": [1, 2.5]}, r"strides\[1\] must be a whole number"),
         ({**SMALL, "kwidths": [10, 6]}, "must be odd"),
         ({**SMALL, "dilations": [1, 2]}, "dilations"),
-        ({**SMALL, "densemerge": "concat"}, "densemerge 'concat' is not supported"),
+        ({**SMALL, "densemerge": "concat"}, "densemerge: concat is not one of sum"),
+        ({**SMALL, "dilations": [1]}, "one number per block"),
+        ({**SMALL, "fmaps": []}, "one number per block"),
+        ({**SMALL, "sr": None}, "sr: None is not one of 16000"),
         ({**SMALL, "emb_dim": 0}, "emb_dim must be at least 1"),
-        ({**SMALL, "norm_out": "yes"}, "norm_out must be of type bool"),
+        ({**SMALL, "norm_out": "yes"}, "norm_out must be true or false"),
     ],
 )
 def test_a_config_that_cannot_work_says_why(content, message, tmp_path):

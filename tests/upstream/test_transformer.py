@@ -212,8 +212,9 @@ def test_spec_augment_zeroes_bands_and_nothing_else():
     ("text", "told"),
     [
         ("droput: '0.1'\n", "dropout"),
-        ("dropout: many\n", "default"),
-        ("no_grad: perhaps\n", "no_grad must be True or False"),
+        ("dropout: many\n", "dropout must be a number"),
+        ("dropout: 1.0\n", "dropout must be `default` or from 0"),
+        ("no_grad: perhaps\n", "no_grad must be true or false"),
         ("permute_input: 'True'\n", "permute_input"),
     ],
 )
@@ -278,7 +279,7 @@ def drop_everything(state):
         (cut_weight, r"\[32, 40\] instead of \[32, 80\]"),
         (misspell_activation, r"changed\.ckpt.*'gelu'"),
         (split_heads, r"changed\.ckpt.*multiple"),
-        (garble_size, r"hidden_size must be of type int"),
+        (garble_size, r"hidden_size must be a whole number"),
         (forget_audio, r"extracted beforehand"),
         (stack_frames, r"downsample_rate 3"),
         (drop_everything, r"no checkpoint of Mockingjay.*Model"),

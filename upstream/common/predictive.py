@@ -5,9 +5,10 @@ from typing import Any
 
 from torch import nn
 
+from s3prl.utility.typed import typed
 from s3prl.utility.weights import load_weights
 
-from ..loading import read, settings_from
+from ..loading import read
 from .filterbank import FilterbankExpert, audio_features
 from .vq import VqConfig
 
@@ -40,8 +41,8 @@ class PredictiveExpert(FilterbankExpert):
         config = state["config"]
         sizes, where = dict(config["model"]["paras"]), f"{ckpt}: config.model.paras"
         if sizes.get("vq") is not None:
-            sizes["vq"] = settings_from(VqConfig, sizes["vq"], f"{where}.vq")
+            sizes["vq"] = typed(VqConfig, sizes["vq"], f"{where}.vq", ignore_unknown=True)
         features = audio_features(config["data"]["audio"], f"{ckpt}: config.data.audio")
-        model = build(settings_from(config_kind, sizes, where), features.dim)
+        model = build(typed(config_kind, sizes, where, ignore_unknown=True), features.dim)
         load_weights(model, state["model"], ckpt)
         super().__init__(name, features, model, **options)

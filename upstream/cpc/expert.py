@@ -6,11 +6,12 @@ from typing import Any
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from s3prl.utility.typed import typed
 from s3prl.utility.weights import load_weights
 
 from ..features.frames import check_lengths, check_wavs
 from ..interfaces import UpstreamBase
-from ..loading import read, settings_from
+from ..loading import read
 from .model import CONVOLUTIONS, Cpc, Settings, num_frames
 
 
@@ -40,10 +41,9 @@ class UpstreamExpert(UpstreamBase):
         super().__init__(**options)
         self.name, self.alone = "[cpc]", alone
         state = read(ckpt, "cpc_local", "config", "weights")
-        where = f"The configuration in {ckpt}"
         given = {name: value for name, value in state["config"].items() if value is not None}
-        self.settings = settings_from(Settings, given, where)
-        self.model = Cpc(self.settings, where)
+        self.settings = typed(Settings, given, f"{ckpt}: config", ignore_unknown=True)
+        self.model = Cpc(self.settings)
         load_weights(self.model, state["weights"], str(ckpt))
 
     @property

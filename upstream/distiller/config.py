@@ -1,50 +1,38 @@
 """The settings of a distilled network."""
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 from s3prl.utility.errors import UserError
+from s3prl.utility.typed import Bound
 
 from ..common.conv_layers import parse_conv_layers
 from ..common.transformer_encoder import EncoderConfig
 
-# Settings with which the network would be another one than the published.
-REQUIRED = {
-    "extractor_mode": "default",
-    "activation_fn": "gelu",
-    "layer_norm_first": False,
-    "attention_type": "original",
-    "out_layer_type": "expand-last",
-    "task_emb_type": "expand-last",
-}
+Off = Annotated[bool, Bound(lambda value: not value, "false")]
 
 
 @dataclass(frozen=True)
 class DistillerConfig(EncoderConfig):
     """The block `distiller` of a configuration, with the values of the published model."""
 
-    extractor_conv_feature_layers: str = "[(512,10,5)] + [(512,3,2)] * 4 + [(512,2,2)] * 2"
+    extractor_conv_feature_layers: str | list = "[(512,10,5)] + [(512,3,2)] * 4 + [(512,2,2)] * 2"
     extractor_dropout: float = 0.0
     feature_grad_mult: float = 0.1  # scales the gradient that reaches the convolutions; 0 freezes them
     encoder_layers: int = 2
     n_tasks: int = 3  # prediction heads
     final_dim: int = 768  # of a prediction
     out_layer_inter_dim: int = -1  # -1: encoder_embed_dim
-    extractor_mode: str = "default"
-    activation_fn: str = "gelu"
-    layer_norm_first: bool = False
-    attention_type: str = "original"
-    out_layer_type: str = "expand-last"
-    task_emb_type: str = "expand-last"
+    # with other values the network would be another one than the published
+    extractor_mode: Literal["default"] = "default"
+    activation_fn: Literal["gelu"] = "gelu"
+    layer_norm_first: Off = False
+    attention_type: Literal["original"] = "original"
+    out_layer_type: Literal["expand-last"] = "expand-last"
+    task_emb_type: Literal["expand-last"] = "expand-last"
 
     def __post_init__(self) -> None:
-        """Refuse networks that this one is not.
-
-        Raises:
-            UserError: names the field and the value it can have.
-        """
-        for name, value in REQUIRED.items():
-            if getattr(self, name) != value:
-                raise UserError(f"{name} must be {value!r}, but is {getattr(self, name)!r}.")
+        """Refuse heads that do not divide the size; raises a UserError."""
         if self.encoder_embed_dim % self.encoder_attention_heads:
             raise UserError(
                 f"encoder_embed_dim {self.encoder_embed_dim} is no multiple of "

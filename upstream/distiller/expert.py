@@ -9,11 +9,12 @@ from torch.nn.utils.rnn import pad_sequence
 
 from s3prl.utility.config import load_yaml
 from s3prl.utility.errors import UserError
+from s3prl.utility.typed import typed
 from s3prl.utility.weights import load_weights
 
 from ..features.frames import check_lengths, check_wavs
 from ..interfaces import UpstreamBase
-from ..loading import read, settings_from
+from ..loading import read
 from .config import DistillerConfig
 from .model import DistillerModel
 
@@ -96,6 +97,7 @@ def _model(content: Mapping[str, Any], given: Any, path: str, where: str) -> Dis
         )
     if not isinstance(given, Mapping) or not isinstance(given.get("distiller"), Mapping):
         raise UserError(f"{where} has no block 'distiller', which describes the network.")
-    model = DistillerModel(settings_from(DistillerConfig, given["distiller"], f"{where}: distiller"))
+    config = typed(DistillerConfig, given["distiller"], f"{where}: distiller", ignore_unknown=True)
+    model = DistillerModel(config)
     load_weights(model, weights, f"{path} (Distiller)")
     return model

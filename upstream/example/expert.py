@@ -19,8 +19,8 @@ class UpstreamExpert(UpstreamBase):
     Your own model loads its weights from `ckpt` here and reads its settings from `model_config`.
     """
 
-    # No frame that `num_frames` counts reaches into the padding behind an utterance. Leave this line out unless
-    # that is true of your model: `python -m s3prl.upstream.check` finds out.
+    # No frame that `num_frames` counts reaches into the padding behind an utterance. Leave this line out
+    # unless that is true of your model: `python -m s3prl.upstream.check` finds out.
     batch_invariant = True
 
     def __init__(self, ckpt: str | None = None, model_config: str | None = None, **kwargs: Any) -> None:

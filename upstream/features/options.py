@@ -4,11 +4,12 @@ The names are those of torchaudio.compliance.kaldi; see https://kaldi-asr.org/do
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from s3prl.utility.config import check_fields, nearest
+from s3prl.utility.config import nearest
 from s3prl.utility.errors import UserError
+from s3prl.utility.typed import typed
 
 WINDOW_TYPES = ("povey", "hanning", "hamming", "blackman", "rectangular")
 
@@ -190,22 +191,4 @@ def kaldi_options(kind: str, given: Mapping[str, Any], where: str) -> Spectrogra
         UserError: an unknown kind or option, a value of the wrong type or out of its range.
     """
     check_choice(kind, KINDS, f"{where}: feat_type")
-    defaults = {field.name: field.default for field in fields(KINDS[kind])}
-    check_fields(given, defaults, where)
-    for name, value in given.items():
-        check_type(value, defaults[name], f"{where}: {name}")
-    try:
-        return KINDS[kind](**given)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from None
-
-
-def check_type(value: object, default: object, where: str) -> None:
-    """Refuse a value whose type is not that of the default (an int may stand for a float).
-
-    Raises:
-        UserError: names the place, the value and the type wanted.
-    """
-    wanted = type(default)
-    fits = type(value) is wanted or (wanted is float and type(value) is int)
-    require(fits, f"{where} must be of type {wanted.__name__}, but is {value!r}.")
+    return typed(KINDS[kind], given, where)

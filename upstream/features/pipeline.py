@@ -5,18 +5,20 @@ With a `kaldi` block: `kaldi.feat_type` and a block of its options, then `delta`
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from s3prl.utility.config import check_fields
+from s3prl.utility.typed import Bound, at_least, typed
 
-from .delta import Workspace, add_deltas, normalise
+from .delta import STD_EPSILON, Workspace, add_deltas, normalise
 from .frames import check_wavs, empty_batch, wants_gradients
 from .kaldi import KaldiFeatures
-from .options import KINDS, check_choice, check_type, kaldi_options, require
+from .options import require
 from .stft import PADS, STFT_FIELDS, StftFeatures
 
 
@@ -35,9 +37,7 @@ def features_from_config(config: Mapping[str, Any], where: str = "config") -> "K
     """
     if "kaldi" in config:
         check_fields(config, ("kaldi", "delta", "cmvn"), where)
-        return KaldiPipeline(
-            *(_block(config, name, where) for name in ("kaldi", "delta", "cmvn")), where=where
-        )
+        return KaldiPipeline(config["kaldi"], config.get("delta"), config.get("cmvn"), where)
     check_fields(config, (*STFT_FIELDS, "input", "target", "pad", "kaldi"), where)
     require(
         "input" in config,
@@ -46,7 +46,34 @@ def features_from_config(config: Mapping[str, Any], where: str = "config") -> "K
     )
     stft = {name: value for name, value in config.items() if name in STFT_FIELDS}
     pad = config.get("pad", PADS[0])
-    return StftFeatures(_block(config, "input", where), pad=pad, where=where, **stft)
+    return StftFeatures(config["input"], pad=pad, where=where, **stft)
+
+
+@dataclass(frozen=True)
+class _Kaldi:
+    """The block `kaldi`; the options of a feature are in options.py."""
+
+    feat_type: Literal["fbank", "mfcc", "spectrogram"] = "fbank"
+    fbank: dict | None = None
+    mfcc: dict | None = None
+    spectrogram: dict | None = None
+
+
+@dataclass(frozen=True)
+class _Delta:
+    """The block `delta`."""
+
+    order: Annotated[int, at_least(0)] = 2
+    win_length: Annotated[int, Bound(lambda length: length >= 3 and length % 2 == 1, "odd and 3 or more")] = 5
+    mode: Literal["replicate"] = "replicate"
+
+
+@dataclass(frozen=True)
+class _Cmvn:
+    """The block `cmvn`."""
+
+    use_cmvn: bool
+    eps: float = STD_EPSILON
 
 
 class KaldiPipeline(nn.Module):
@@ -54,9 +81,9 @@ class KaldiPipeline(nn.Module):
 
     def __init__(
         self,
-        kaldi: Mapping[str, Any],
-        delta: Mapping[str, Any],
-        cmvn: Mapping[str, Any],
+        kaldi: Mapping[str, Any] | None,
+        delta: Mapping[str, Any] | None,
+        cmvn: Mapping[str, Any] | None,
         where: str = "config",
     ) -> None:
         """
@@ -70,16 +97,13 @@ class KaldiPipeline(nn.Module):
             UserError: a field that does not exist or cannot work.
         """
         super().__init__()
-        check_fields(kaldi, ("feat_type", *KINDS), f"{where}: kaldi")
-        kind = kaldi.get("feat_type", "fbank")
-        kaldi_options(kind, {}, f"{where}: kaldi")
-        self.base = KaldiFeatures(kind, where=f"{where}: kaldi.{kind}", **_block(kaldi, kind, where))
-        self.order, self.win_length = _delta_fields(delta, f"{where}: delta")
-        check_fields(cmvn, ("use_cmvn", "eps"), f"{where}: cmvn")
-        require("use_cmvn" in cmvn, f"{where}: cmvn.use_cmvn is missing. Set it to true or false.")
-        check_type(cmvn["use_cmvn"], True, f"{where}: cmvn.use_cmvn")
-        check_type(cmvn.get("eps", 1e-10), 1e-10, f"{where}: cmvn.eps")
-        self.cmvn, self.eps = cmvn["use_cmvn"], float(cmvn.get("eps", 1e-10))
+        base = typed(_Kaldi, kaldi, f"{where}: kaldi")
+        options = getattr(base, base.feat_type) or {}
+        self.base = KaldiFeatures(base.feat_type, where=f"{where}: kaldi.{base.feat_type}", **options)
+        deltas = typed(_Delta, delta, f"{where}: delta")
+        self.order, self.win_length = deltas.order, deltas.win_length
+        normalisation = typed(_Cmvn, cmvn, f"{where}: cmvn")
+        self.cmvn, self.eps = normalisation.use_cmvn, normalisation.eps
         self.dim = self.base.dim * (1 + self.order)
         self.shift = self.base.shift
 
@@ -122,28 +146,3 @@ class KaldiPipeline(nn.Module):
         index = torch.arange(features.size(1), device=features.device)
         ends = torch.tensor(frames, device=features.device)
         return features.masked_fill((index >= ends[:, None])[..., None], 0.0), frames
-
-
-def _delta_fields(delta: Mapping[str, Any], where: str) -> tuple[int, int]:
-    """(order, win_length)"""
-    check_fields(delta, ("order", "win_length", "mode"), where)
-    order, win_length = delta.get("order", 2), delta.get("win_length", 5)
-    check_type(order, 2, f"{where}.order")
-    check_type(win_length, 5, f"{where}.win_length")
-    require(order >= 0, f"{where}.order must not be negative, but is {order}.")
-    require(
-        win_length >= 3 and win_length % 2 == 1,
-        f"{where}.win_length must be odd and at least 3, but is {win_length}.",
-    )
-    check_choice(delta.get("mode", "replicate"), ["replicate"], f"{where}.mode")
-    return order, win_length
-
-
-def _block(config: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:
-    """The block `name` of a config, empty when absent."""
-    block = config.get(name)
-    require(
-        block is None or isinstance(block, Mapping),
-        f"{where}: `{name}` must hold fields (`name: value`), but holds {block!r}.",
-    )
-    return block or {}

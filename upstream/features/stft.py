@@ -17,37 +17,61 @@ that digital silence at the end was cut. Here a wav is as long as it is.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from s3prl.utility.config import check_fields
 from s3prl.utility.errors import UserError
+from s3prl.utility.typed import above, at_least, typed, within
 
 from .delta import STD_EPSILON, Workspace, add_deltas, normalise
 from .frames import check_wavs, chunks, power_spectrum, reflected, samples_in, wants_gradients
 from .mel import Band, apply_bands, bands, cosine_transform, htk_mel_banks
-from .options import check_choice, check_type, require
+from .options import check_choice, require
 from .tables import Tables
 
-KINDS = ("linear", "mel", "mfcc", "phase", "complx")
+SIGNED = ("phase", "complx", "mfcc")  # features that can be negative
 PADS = ("reflect_each", "batch")  # the first is the default
 DELTA_WINDOW = 5  # frames
 MFCC_MELS = 128  # the mfcc has a filter bank of its own, whatever n_mels says
 MFCC_OFFSET = 1e-6  # added to the mel energies of the mfcc before the logarithm
 
-STFT_FIELDS = {
-    "sample_rate": 16000,
-    "win_ms": 25.0,
-    "hop_ms": 10.0,
-    "n_freq": 201,
-    "n_mels": 40,
-    "n_mfcc": 13,
-    "eps": 1e-10,
-}
-FEATURE_FIELDS = {"feat_type": "mel", "channel": 0, "log": False, "delta": 0, "cmvn": False}
+
+@dataclass(frozen=True)
+class StftSizes:
+    """Fields of a config that describe the transform."""
+
+    sample_rate: Annotated[int, above(0)] = 16000  # Hz
+    win_ms: Annotated[float, above(0)] = 25.0
+    hop_ms: Annotated[float, above(0)] = 10.0
+    n_freq: Annotated[int, at_least(2)] = 201  # the transform has 2 * (n_freq - 1) points
+    n_mels: Annotated[int, above(0)] = 40
+    n_mfcc: Annotated[int, within(1, MFCC_MELS)] = 13
+    eps: Annotated[float, above(0)] = 1e-10  # added before the logarithm
+
+
+@dataclass(frozen=True)
+class StftFeature:
+    """The block `input` of a config."""
+
+    feat_type: Literal["linear", "mel", "mfcc", "phase", "complx"]
+    channel: int = 0  # which of several views of a wav; accepted and ignored
+    log: bool = False
+    delta: Annotated[int, at_least(0)] = 0  # order
+    cmvn: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a logarithm of what can be negative."""
+        require(
+            not (self.log and self.feat_type in SIGNED),
+            f"a {self.feat_type} can be negative, so log must be false.",
+        )
+
+
+STFT_FIELDS = tuple(field.name for field in fields(StftSizes))
 
 
 class Span(NamedTuple):
@@ -135,34 +159,35 @@ class StftFeatures(nn.Module):
     """
 
     def __init__(
-        self, feature: Mapping[str, Any], pad: str = PADS[0], where: str = "config", **stft: Any
+        self, feature: Mapping[str, Any] | None, pad: str = PADS[0], where: str = "config", **stft: Any
     ) -> None:
         """
         Args:
-            feature: feat_type (linear, mel, mfcc, phase, complx), log, delta (order), cmvn; channel (which of
-                several views of a wav) is accepted and ignored.
+            feature: fields of StftFeature.
             pad: see the head of the file.
             where: how to name the origin of the fields in an error.
-            stft: sample_rate (Hz), win_ms, hop_ms, n_freq, n_mels, n_mfcc, eps (added before the logarithm).
+            stft: fields of StftSizes.
 
         Raises:
             UserError: an unknown field, or a value that cannot work.
         """
         super().__init__()
-        self.kind, self.log, self.order, self.cmvn = _checked_feature(feature, where)
-        fields = {**STFT_FIELDS, **_checked_stft(stft, where)}
+        wanted = typed(StftFeature, feature, f"{where}: input")
+        self.kind, self.log, self.order, self.cmvn = wanted.feat_type, wanted.log, wanted.delta, wanted.cmvn
+        sizes = typed(StftSizes, stft, f"{where}:")
         check_choice(pad, PADS, f"{where}: pad")
-        self.pad, self.eps = pad, float(fields["eps"])
-        rate = fields["sample_rate"]
-        window, hop = (samples_in(fields[name], rate) for name in ("win_ms", "hop_ms"))
+        self.pad, self.eps = pad, sizes.eps
+        rate = sizes.sample_rate
+        window, hop = (samples_in(milliseconds, rate) for milliseconds in (sizes.win_ms, sizes.hop_ms))
         try:
-            self.stft = Stft(window, hop, 2 * (fields["n_freq"] - 1))
+            self.stft = Stft(window, hop, 2 * (sizes.n_freq - 1))
         except UserError as error:
             raise UserError(f"{where}: {error}") from None
         self.shift = hop
         self.sample_rate = rate
-        sizes = {"phase": self.stft.bins, "complx": 2 * self.stft.bins, "linear": self.stft.bins}
-        self.base_dim = sizes.get(self.kind) or {"mel": fields["n_mels"], "mfcc": fields["n_mfcc"]}[self.kind]
+        bins = self.stft.bins
+        dims = {"phase": bins, "complx": 2 * bins, "linear": bins, "mel": sizes.n_mels, "mfcc": sizes.n_mfcc}
+        self.base_dim = dims[self.kind]
         self.dim = self.base_dim * (1 + self.order)
         self._cache = Tables()
 
@@ -283,34 +308,3 @@ class StftFeatures(nn.Module):
         if self.kind == "mfcc":
             cepstra = cosine_transform(MFCC_MELS, self.base_dim).to(device, dtype)
         return banks, cepstra
-
-
-def _checked_feature(feature: Mapping[str, Any], where: str) -> tuple[str, bool, int, bool]:
-    """(feat_type, log, delta, cmvn) of an `input` block."""
-    check_fields(feature, FEATURE_FIELDS, where)
-    require("feat_type" in feature, f"{where}: feat_type is missing. Choose one of: {', '.join(KINDS)}.")
-    values = {**FEATURE_FIELDS, **feature}
-    for name, value in values.items():
-        check_type(value, FEATURE_FIELDS[name], f"{where}: {name}")
-    kind = values["feat_type"]
-    check_choice(kind, KINDS, f"{where}: feat_type")
-    require(values["delta"] >= 0, f"{where}: delta must not be negative, but is {values['delta']}.")
-    require(
-        not (values["log"] and kind in ("phase", "complx", "mfcc")),
-        f"{where}: a {kind} can be negative, so log must be false.",
-    )
-    return kind, values["log"], values["delta"], values["cmvn"]
-
-
-def _checked_stft(stft: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    """The STFT fields given, refused where they cannot work."""
-    check_fields(stft, STFT_FIELDS, where)
-    for name, value in stft.items():
-        check_type(value, STFT_FIELDS[name], f"{where}: {name}")
-        require(value > 0, f"{where}: {name} must be above 0, but is {value}.")
-    require(stft.get("n_freq", 201) >= 2, f"{where}: n_freq must be at least 2.")
-    require(
-        stft.get("n_mfcc", 13) <= MFCC_MELS,
-        f"{where}: n_mfcc {stft.get('n_mfcc')} exceeds the {MFCC_MELS} mel filters of the mfcc.",
-    )
-    return stft

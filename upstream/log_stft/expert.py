@@ -1,29 +1,33 @@
 """Magnitudes of a short-time Fourier transform, or their logarithms, as an upstream."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from s3prl.utility.config import check_fields, load_yaml
+from s3prl.utility.typed import Bound, at_least, typed
 
 from ..features.frames import check_lengths, check_wavs, valid_mask
-from ..features.options import check_type, require
 from ..features.stft import Stft
 from ..interfaces import UpstreamBase
 
 FLOOR = 1e-8  # of a magnitude before its logarithm
-FIELDS = {
-    "n_fft": 512,
-    "hop_length": 320,
-    "win_length": 512,
-    "window": "hann",
-    "center": True,
-    "log": True,
-}
+
+
+@dataclass(frozen=True)
+class Spectrogram:
+    """The block `spectrogram` of a config; lengths in samples."""
+
+    n_fft: Annotated[int, Bound(lambda points: points > 0 and points % 2 == 0, "even and above 0")] = 512
+    hop_length: Annotated[int, at_least(1)] = 320
+    win_length: Annotated[int, at_least(1)] = 512
+    window: Literal["hann"] = "hann"
+    center: bool = True
+    log: bool = True
 
 
 class UpstreamExpert(UpstreamBase):
@@ -44,10 +48,10 @@ class UpstreamExpert(UpstreamBase):
         path = str(model_config or ckpt or Path(__file__).with_name("log_stft_mag.yaml"))
         config = load_yaml(path)
         check_fields(config, ("feat_type", "spectrogram"), path)
-        fields = _checked(config.get("spectrogram") or {}, f"{path}: spectrogram")
-        self.name = "[log_stft]" if fields["log"] else "[stft_mag]"
-        self.log, self.center = fields["log"], fields["center"]
-        self.stft = Stft(fields["win_length"], fields["hop_length"], fields["n_fft"])
+        sizes = typed(Spectrogram, config.get("spectrogram"), f"{path}: spectrogram")
+        self.name = "[log_stft]" if sizes.log else "[stft_mag]"
+        self.log, self.center = sizes.log, sizes.center
+        self.stft = Stft(sizes.win_length, sizes.hop_length, sizes.n_fft)
         self.output_dim, self.downsample_rate = self.stft.bins, self.stft.hop
 
     def get_downsample_rates(self, key: str) -> int:
@@ -88,16 +92,3 @@ class UpstreamExpert(UpstreamBase):
         if self.log:
             magnitudes = magnitudes.clamp(min=FLOOR).log()
         return magnitudes.masked_fill(~valid_mask(frames, max(frames), padded.device), 0.0)
-
-
-def _checked(given: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """All fields, refused where they cannot work."""
-    check_fields(given, FIELDS, where)
-    for name, value in given.items():
-        check_type(value, FIELDS[name], f"{where}.{name}")
-    fields = {**FIELDS, **given}
-    require(
-        fields["window"] == "hann", f"{where}.window '{fields['window']}' does not exist: it must be hann."
-    )
-    require(fields["n_fft"] % 2 == 0, f"{where}.n_fft must be even, but is {fields['n_fft']}.")
-    return fields

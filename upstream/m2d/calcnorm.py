@@ -22,8 +22,8 @@ UPDATES = 10000  # batches
 class StatisticsExpert(UpstreamBase):
     """Mean and standard deviation of the log-mel over batches, padding included, as M2D normalises them.
 
-    To the task it is a log-mel of 80 bands every 10 ms. After 10000 batches it prints the statistics, keeps
-    them for `-u m2d` and ends the run.
+    `survey`, which the runner calls in place of a training, prints the statistics and keeps them for
+    `-u m2d`. To anybody else it is a log-mel of 80 bands every 10 ms that reports once, after 10000 batches.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class StatisticsExpert(UpstreamBase):
         self.updates = UPDATES
         self.features = LogMel(public_batch=True)  # M2D was evaluated with statistics of padded batches
         self._task: str | None = None
+        self._reported = False
         self._forget()
 
     def for_task(self, task: str) -> None:
@@ -49,7 +50,8 @@ class StatisticsExpert(UpstreamBase):
 
         Who asks has not started: what was measured, the noise that a Featurizer tries first, is forgotten.
         """
-        self._forget()
+        if not self._reported:
+            self._forget()
         return HOP
 
     def num_frames(self, samples: int) -> int:
@@ -60,7 +62,7 @@ class StatisticsExpert(UpstreamBase):
         """Measure batches of unpadded [samples] wavs, at most 10000, then print and keep the statistics.
 
         Raises:
-            UserError: there is no batch.
+            UserError: there is no batch, or several processes.
         """
         self._forget()
         for wavs in islice(batches, self.updates):
@@ -73,25 +75,29 @@ class StatisticsExpert(UpstreamBase):
         """Unpadded [samples] wavs -> one [batch, frames, 80], the log-mel before normalisation.
 
         Raises:
-            SystemExit: this was the last batch to measure; nothing failed (exit code 0).
             UserError: an utterance too short for one frame, or several processes.
         """
-        if processes.world_size() > 1:
-            raise UserError("m2d_calcnorm measures in one process. Run it without torchrun.")
-        features = self._measure(wavs)
-        if len(self._running) >= self.updates:
-            self._report()
-            raise SystemExit(0)
+        if self._reported:
+            features = self._log_mel(wavs)
+        else:
+            features = self._measure(wavs)
+            if len(self._running) >= self.updates:
+                self._report()
         return {"hidden_states": [features], "last_hidden_state": features}
 
     def _forget(self) -> None:
         self._running = kept.RunningStatistics()
         self._bar: tqdm | None = None
 
-    def _measure(self, wavs: list[Tensor]) -> Tensor:
+    def _log_mel(self, wavs: list[Tensor]) -> Tensor:
         wavs = check_wavs(wavs)
         check_lengths(wavs, self.num_frames, self.name)
-        features = self.features(wavs)
+        return self.features(wavs)
+
+    def _measure(self, wavs: list[Tensor]) -> Tensor:
+        if processes.world_size() > 1:
+            raise UserError("m2d_calcnorm measures in one process. Run it without torchrun.")
+        features = self._log_mel(wavs)
         self._running.add(features)
         if self._bar is None:
             self._bar = tqdm(
@@ -101,6 +107,7 @@ class StatisticsExpert(UpstreamBase):
         return features
 
     def _report(self) -> None:
+        self._reported = True
         self._bar.close()
         statistics = self._running.result()
         if self._task is not None:

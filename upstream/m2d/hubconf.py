@@ -20,7 +20,7 @@ def m2d(ckpt: str | None = None, **kwargs: Any) -> Any:
 
 
 def m2d_calcnorm(ckpt: str | None = None, **kwargs: Any) -> Any:
-    """Measure the statistics that `m2d` needs on a task's training batches, print them and end the run."""
+    """Measure the statistics that `m2d` needs on a task's training batches, and print them; no training."""
     from .calcnorm import StatisticsExpert
 
     return StatisticsExpert(ckpt=ckpt, **kwargs)

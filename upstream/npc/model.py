@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +10,6 @@ from torch.nn import functional as F
 
 from ..common.vq import VqConfig, codebooks, quantise
 from ..features.frames import valid_mask
-from ..features.options import check_choice
 
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh}
 
@@ -25,7 +25,7 @@ class NpcConfig:
     dropout: float = 0.1
     residual: bool = True
     batch_norm: bool = True
-    activate: str = "relu"
+    activate: Literal["relu", "tanh"] = "relu"
     disable_cross_layer: bool = False  # mask and predict from the last block only
     vq: VqConfig | None = None
 
@@ -81,10 +81,9 @@ class Npc(nn.Module):
                 utterance's hidden states do not depend on its batch; in the public S3PRL they do.
 
         Raises:
-            UserError: an unknown activation, or groups of `config.vq` that do not make up the hidden size.
+            UserError: groups of `config.vq` that do not make up the hidden size.
         """
         super().__init__()
-        check_choice(config.activate, ACTIVATIONS, "activate")
         size, last = config.hidden_size, config.n_blocks - 1
         self.mask_padding = mask_padding
         self.blocks = nn.ModuleList(

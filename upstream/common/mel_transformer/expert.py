@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from s3prl.utility.typed import check_value
+
 from ...features.frames import check_lengths, check_wavs
 from ...features.pipeline import features_from_config
 from ...features.stft import STFT_FIELDS, StftFeatures
@@ -59,7 +61,8 @@ class MelTransformerExpert(UpstreamBase):
         self.options = read_options(options_config or model_config)
         self.public_batch = public_batch
         self.features = features_from_config(_features(pretrained.audio, public_batch), f"{ckpt}: audio")
-        self.target_rms = None if "kaldi" in pretrained.audio else _rms(pretrained.audio.get("target_level"))
+        level = None if "kaldi" in pretrained.audio else pretrained.audio.get("target_level")
+        self.target_rms = _rms(level, f"{ckpt}: audio.target_level")
         self.sequence_length = pretrained.sequence_length
         self.model = _model(pretrained, self.options, self.features.dim)
         self.output_dim = pretrained.config.hidden_size
@@ -122,9 +125,9 @@ def scaled(wavs: Sequence[Tensor], rms: float) -> list[Tensor]:
     return [wav[:length] for wav, length in zip(padded, lengths, strict=True)]
 
 
-def _rms(level: Any) -> float | None:
+def _rms(level: Any, where: str) -> float | None:
     """The root mean square of a level in dB; None where none is set (`None`, also as text)."""
-    return None if level in (None, "None") else 10 ** (float(level) / 20)
+    return None if level in (None, "None") else 10 ** (check_value(level, float, where) / 20)
 
 
 def _features(audio: Mapping[str, Any], public_batch: bool) -> dict[str, Any]:
@@ -137,7 +140,7 @@ def _features(audio: Mapping[str, Any], public_batch: bool) -> dict[str, Any]:
 
 def _model(pretrained: Pretrained, options: Options, input_dim: int) -> nn.Module:
     config: TransformerConfig = pretrained.config
-    if options.dropout is not None:
+    if options.dropout != "default":
         dropout = options.dropout
         config = dataclasses.replace(
             config, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout

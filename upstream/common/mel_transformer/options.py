@@ -1,12 +1,13 @@
 """How a pre-trained transformer is to be used: the fields of an options_config file."""
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from s3prl.utility.config import check_fields, load_yaml
+from s3prl.utility.config import load_yaml
 from s3prl.utility.errors import UserError
+from s3prl.utility.typed import Bound, typed
 
-from ...loading import truth
+Dropout = Annotated[float, Bound(lambda rate: 0.0 <= rate < 1.0, "`default` or from 0 to below 1")]
 
 
 @dataclass(frozen=True)
@@ -15,10 +16,23 @@ class Options:
 
     load_pretrain: bool = True  # False: the same model with random weights
     no_grad: bool = False  # keep the model out of training
-    dropout: float | None = None  # of all layers, instead of the checkpoint's (`default`)
+    dropout: Dropout | Literal["default"] = "default"  # of all layers; default: that of the checkpoint
     spec_aug: bool = False  # SpecAugment in training
     spec_aug_prev: bool = True  # on the features, not on the last hidden state
     output_hidden_states: bool = True  # False: the last one only
+    permute_input: bool = False  # no longer possible
+
+    def __post_init__(self) -> None:
+        """Refuse an input of another shape.
+
+        Raises:
+            UserError: it was asked for.
+        """
+        if self.permute_input:
+            raise UserError(
+                "permute_input must be False. It was for features given as [frames, batch, dim]; "
+                "an upstream is given waves."
+            )
 
 
 def read_options(path: str | None) -> Options:
@@ -27,28 +41,4 @@ def read_options(path: str | None) -> Options:
     Raises:
         UserError: no such file, an unknown field, or a value that cannot be read.
     """
-    if path is None:
-        return Options()
-    given = load_yaml(path)
-    valid = [field.name for field in fields(Options)]
-    check_fields(given, [*valid, "permute_input"], path)
-    if truth(given.pop("permute_input", False), f"{path}: permute_input"):
-        raise UserError(
-            f"{path}: permute_input must be False. It was for features given as [frames, batch, dim]; "
-            "an upstream is given waves."
-        )
-    return Options(**{name: _value(name, value, path) for name, value in given.items()})
-
-
-def _value(name: str, value: Any, path: str) -> bool | float | None:
-    if name != "dropout":
-        return truth(value, f"{path}: {name}")
-    if value == "default":
-        return None
-    try:
-        dropout = float(value)
-    except (TypeError, ValueError):
-        dropout = -1.0
-    if not 0.0 <= dropout < 1.0:
-        raise UserError(f"{path}: dropout must be `default` or a number from 0 to below 1, not {value!r}.")
-    return dropout
+    return Options() if path is None else typed(Options, load_yaml(path), f"{path}:")

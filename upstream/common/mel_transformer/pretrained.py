@@ -9,9 +9,10 @@ from torch import Tensor
 
 from s3prl.utility import safe_load
 from s3prl.utility.errors import UserError
+from s3prl.utility.typed import check_value, typed
 from s3prl.utility.weights import load_weights
 
-from ...loading import UNREADABLE, settings_from
+from ...loading import UNREADABLE
 from .model import SpecPredictionHead, TransformerConfig, TransformerModel
 
 STAND_INS = ("optimizers.WarmupLinearSchedule",)  # the learning-rate schedule in optimizers of 2020
@@ -70,15 +71,16 @@ def read(path: str | Path) -> Pretrained:
             f"and a configuration with 'transformer', but holds: {', '.join(map(str, content))}."
         )
     block = config["transformer"]
-    if int(block.get("downsample_rate", 1)) != 1:
+    if check_value(block.get("downsample_rate", 1), int, f"{path}: transformer.downsample_rate") != 1:
         raise UserError(
             f"{path} stacks frames (downsample_rate {block['downsample_rate']}): only 1 can be read."
         )
+    longest = (config.get("task") or {}).get("sequence_length") or 0
     return Pretrained(
         path=path,
-        config=settings_from(TransformerConfig, block, f"{path}: transformer"),
+        config=typed(TransformerConfig, block, f"{path}: transformer", ignore_unknown=True),
         audio=_audio(config, path),
-        sequence_length=max(int((config.get("task") or {}).get("sequence_length") or 0), 0),
+        sequence_length=max(check_value(longest, int, f"{path}: task.sequence_length"), 0),
         weights=weights,
         head_weights=content.get("SpecHead") or {},
     )

@@ -3,12 +3,13 @@
 import ast
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from torch import Tensor
 
 from s3prl.utility.errors import UserError
+from s3prl.utility.typed import typed
 
-from ...loading import settings_from
 from ..conv_layers import parse_conv_layers
 from ..fairseq_format.reading import read
 
@@ -16,21 +17,15 @@ from ..fairseq_format.reading import read
 COMMAND_LINE_DEFAULTS = {"skip_connections_agg": False, "log_compression": False}
 ONLY_IN_PRETRAINING = ("wav2vec_predictions.", "project_features.")
 
-SUPPORTED = {
-    "aggregator": ("cnn",),
-    "activation": ("relu", "gelu"),
-    "vq_type": ("none", "gumbel", "kmeans"),
-}
-
 
 @dataclass(frozen=True)
 class Settings:
     """Fields of the configuration that shape the features; all others are of pre-training."""
 
-    conv_feature_layers: str
-    conv_aggregator_layers: str
-    aggregator: str = "cnn"
-    activation: str = "relu"
+    conv_feature_layers: str | list
+    conv_aggregator_layers: str | list
+    aggregator: Literal["cnn"] = "cnn"
+    activation: Literal["relu", "gelu"] = "relu"
     dropout: float = 0.0
     no_conv_bias: bool = False
     non_affine_group_norm: bool = False
@@ -39,13 +34,13 @@ class Settings:
     skip_connections_agg: bool = True
     residual_scale: float = 0.5
     log_compression: bool = True
-    vq_type: str = "none"
+    vq_type: Literal["none", "gumbel", "kmeans"] = "none"
     vq_vars: int = 320
     vq_groups: int = 2
     vq_dim: int = 0  # 0: that of the encoder
     vq_depth: int = 1
     combine_groups: bool = False
-    vq_temp: str = "(2.0, 0.5, 0.999995)"
+    vq_temp: str | tuple[float, float, float] = (2.0, 0.5, 0.999995)
 
     @property
     def temperature(self) -> float:
@@ -55,7 +50,8 @@ class Settings:
             UserError: `vq_temp` is not (first, last, factor).
         """
         try:
-            _, last, _ = map(float, ast.literal_eval(self.vq_temp))
+            given = ast.literal_eval(self.vq_temp) if isinstance(self.vq_temp, str) else self.vq_temp
+            _, last, _ = map(float, given)
         except (ValueError, SyntaxError, TypeError) as error:
             raise UserError(f"vq_temp must be (first, last, factor), but is {self.vq_temp}.") from error
         return last
@@ -74,7 +70,7 @@ def published(ckpt: str | None, family: str) -> tuple[Settings, dict[str, Tensor
     given = file.settings
     if "arch" in given:  # an option of every command line, and of nothing else
         given = COMMAND_LINE_DEFAULTS | given
-    settings = settings_from(Settings, given, f"The configuration in {file.path}")
+    settings = typed(Settings, given, f"{file.path}:", ignore_unknown=True)
     _check(settings, file.path)
     weights = {
         name: value for name, value in file.weights.items() if not name.startswith(ONLY_IN_PRETRAINING)
@@ -84,10 +80,6 @@ def published(ckpt: str | None, family: str) -> tuple[Settings, dict[str, Tensor
 
 def _check(settings: Settings, path: Path) -> None:
     """Refuse networks that are none of the published kinds."""
-    for name, allowed in SUPPORTED.items():
-        value = getattr(settings, name)
-        if value not in allowed:
-            raise UserError(f"{path} has {name} = {value!r}; only {' or '.join(allowed)} is supported.")
     encoder, aggregator = (
         parse_conv_layers(text) for text in (settings.conv_feature_layers, settings.conv_aggregator_layers)
     )
