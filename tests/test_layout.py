@@ -106,5 +106,6 @@ def test_no_model_family_and_no_task_imports_another():
 
 
 def test_the_asr_task_fits_on_two_screens():
-    lines = {path.name: len(path.read_text().splitlines()) for path in (ROOT / "downstream/asr").glob("*.py")}
-    assert sum(lines.values()) <= 120, lines
+    folder = ROOT / "downstream" / "asr"
+    lines = {path.name: len(path.read_text().splitlines()) for path in folder.glob("*.py")}
+    assert lines["expert.py"] < 110 and sum(lines.values()) < 140, lines
