@@ -61,14 +61,13 @@ def check_task(name: str | None) -> None:
 def check_upstream(args: argparse.Namespace) -> None:
     """Raise a UserError when there is no such upstream or a file given for it is missing."""
     from s3prl import hub
+    from s3prl.upstream.build import find_config
 
     if args.upstream is None:
         raise UserError(f"Name the upstream model with -u. Available: {', '.join(hub.options())}.")
     if args.hub == "torch":
         hub.get(args.upstream)
-    config = args.upstream_model_config
-    if config is not None and not find_path(config, args.launch_dir).is_file():
-        raise UserError(f"There is no model config {config} (-g).")
+    find_config(args.upstream_model_config, (args.launch_dir,))
 
 
 def build(args: argparse.Namespace) -> Experiment:
@@ -165,8 +164,11 @@ def write_records(experiment: Experiment) -> None:
     for stem, content in (("args", arguments), ("config", experiment.config)):
         text = yaml.safe_dump(_yaml_plain(content), sort_keys=False, allow_unicode=True)
         free_name(expdir, stem, ".yaml").write_text(text, encoding="utf-8")
-    if args.upstream_model_config is not None and not experiment.resume:
-        source = find_path(args.upstream_model_config, args.launch_dir)
+    from s3prl.upstream.build import find_config
+
+    model_config = find_config(args.upstream_model_config, (args.launch_dir,))
+    if model_config is not None and "://" not in model_config and not experiment.resume:
+        source = Path(model_config)
         shutil.copyfile(source, free_name(expdir, source.stem, source.suffix))
 
 

@@ -52,7 +52,7 @@ class Head:
                 the global batch that is missing.
         """
         dropped = distributed.average_gradients(self.parameters, dropped)
-        if dropped > 1 - 1e-9:
+        if dropped > 1 - 1e-6:
             self.optimizer.zero_grad(set_to_none=True)
             return False
         self.scaler.unscale_(self.optimizer)

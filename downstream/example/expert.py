@@ -19,6 +19,10 @@ from .model import Model
 class DownstreamExpert(nn.Module):
     """Data, model and metrics of the task."""
 
+    shards_evaluation = (
+        True  # `forward` does nothing but fill `records`, so processes may share an evaluation
+    )
+
     def __init__(
         self, upstream_dim: int, upstream_rate: int, downstream_expert: dict, expdir: str, **kwargs: object
     ) -> None:
@@ -66,10 +70,10 @@ class DownstreamExpert(nn.Module):
         lengths = torch.tensor([len(feature) for feature in features])
         scores = self.model(pad_sequence(features, batch_first=True), lengths)  # [batch, classes]
         labels = torch.tensor(labels, device=scores.device)
-        loss = F.cross_entropy(scores, labels)
-        records["loss"].append(loss.detach())
+        losses = F.cross_entropy(scores, labels, reduction="none")
+        records["loss"] += losses.tolist()
         records["acc"] += (scores.argmax(dim=-1) == labels).tolist()
-        return loss
+        return losses.mean()
 
     def log_records(
         self, split: str, records: dict[str, list], logger: object, global_step: int, **kwargs: object

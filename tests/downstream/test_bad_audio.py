@@ -68,7 +68,5 @@ def test_nothing_readable_is_an_error_not_a_perfect_score(damaged, downstream, c
 
 
 def test_a_wrong_choice_names_the_right_ones():
-    with pytest.raises(
-        UserError, match=r"skipp is not one of error, skip\. Did you mean 'skip'"
-    ):
+    with pytest.raises(UserError, match=r"skipp is not one of error, skip\. Did you mean 'skip'"):
         ReadRecordings("skipp")

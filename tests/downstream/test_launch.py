@@ -107,6 +107,9 @@ def test_a_checkpoint_from_before_the_engine_resumes_and_ends_as_it_would_have(w
         for key, value in expected[name].items():
             torch.testing.assert_close(ended[name][key], value, rtol=1e-5, atol=1e-6)
     assert ended["Step"] == 14 and same(ended["Random"], expected["Random"])
-    old, new = ([json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()] for folder in (OLD, Path("old")))
+    old, new = (
+        [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        for folder in (OLD, Path("old"))
+    )
     assert [(line["step"], line["split"]) for line in old] == [(line["step"], line["split"]) for line in new]
     assert [line["loss"] for line in new] == pytest.approx([line["loss"] for line in old], rel=1e-4)
