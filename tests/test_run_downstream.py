@@ -46,7 +46,7 @@ def test_help_lists_upstreams_and_tasks_without_loading_pytorch():
         (["-m", "evaluate", "-e", "nowhere.ckpt"], "no checkpoint nowhere.ckpt"),
         (["-m", "evaluate", "-e", "."], "no states-*.ckpt"),
         ([*TRAIN, "-n", "x", "-i", "nowhere.ckpt"], "no checkpoint nowhere.ckpt"),
-        ([*TRAIN, "-n", "x", "-g", "nowhere.yaml"], "no model config nowhere.yaml"),
+        ([*TRAIN, "-n", "x", "-g", "nowhere.yaml"], "-g nowhere.yaml: there is no such file"),
         ([*TRAIN, "-n", "x", "-l", "7", "-o", tiny()], "numbered 0 to 2"),
         ([*TRAIN, "-n", "x", "-s", "nothing", "-o", tiny()], "no output 'nothing'"),
     ],

@@ -76,7 +76,7 @@ def find_config(model_config: str | None, folders: Sequence[Folder] = ()) -> str
         return model_config
     path = find_path(model_config, *folders)
     if not path.exists():
-        places = ", ".join(str(folder) for folder in (Path.cwd(), *folders, ROOT))
+        places = ", ".join(dict.fromkeys(str(folder) for folder in (Path.cwd(), *folders, ROOT)))
         raise UserError(f"-g {model_config}: there is no such file. Looked for it in {places}.")
     return str(path.absolute())
 
