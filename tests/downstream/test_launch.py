@@ -26,7 +26,7 @@ def process_state():
         "sharing": torch.multiprocessing.get_sharing_strategy(),
         "hub": torch.hub.get_dir(),
         "path": list(sys.path),
-        "folder": os.getcwd(),
+        "folder": Path.cwd(),
     }
 
 
