@@ -63,7 +63,7 @@ def _build_upstream(args: argparse.Namespace) -> nn.Module:
         folders=(args.launch_dir,),
         refresh=args.upstream_refresh and processes.is_leader(),
         alone=args.upstream_alone,
-        public_batch=getattr(args, "upstream_public_batch", False),  # not in older checkpoints
+        public_batch=args.upstream_public_batch,
         feature_selection=args.upstream_feature_selection,
         entry=entry,
     )

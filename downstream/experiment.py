@@ -102,6 +102,7 @@ def _states_folder(args: argparse.Namespace) -> str | None:
 
 def _from_past_experiment(args: argparse.Namespace) -> tuple[argparse.Namespace, dict, dict]:
     from s3prl.training import checkpoint as checkpoints
+    from s3prl.upstream.build import public_batch_of
 
     path = find_path(args.past_exp)
     if path.is_dir():
@@ -120,6 +121,7 @@ def _from_past_experiment(args: argparse.Namespace) -> tuple[argparse.Namespace,
         if name not in KEPT_WITH_PAST_EXP:
             setattr(merged, name, value)
     merged.launch_dir = stored.get("launch_dir") or str(Path.cwd())
+    merged.upstream_public_batch = public_batch_of(stored)
     merged.init_ckpt = str(path)
     merged.expdir = str(path.parent)  # where the checkpoint is now, whatever folder the run was started from
     merged.upstream_refresh = False

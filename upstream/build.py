@@ -1,7 +1,7 @@
 """The one way from a name (-u), a checkpoint (-k) and a configuration (-g) to an upstream."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,15 @@ def build_upstream(
     if isinstance(upstream, UpstreamBase):
         upstream.folders = tuple(folders)
     return upstream
+
+
+def public_batch_of(arguments: Mapping[str, Any]) -> bool:
+    """Whether a run with these arguments saw the values that the public S3PRL gives for its batches.
+
+    Arguments that do not mention it are of a run before there was a choice, which did unless it said `alone`.
+    """
+    asked = arguments.get("upstream_public_batch")
+    return not arguments.get("upstream_alone") if asked is None else bool(asked)
 
 
 def find_config(model_config: str | None, folders: Sequence[Folder] = ()) -> str | None:

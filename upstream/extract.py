@@ -23,7 +23,7 @@ from s3prl.utility.device import choose_device
 from s3prl.utility.errors import UserError, command
 from s3prl.utility.lengths import measure
 
-from .build import find_config
+from .build import find_config, public_batch_of
 from .encoding import Encoder
 from .tools.extraction import Extraction, Source
 from .tools.feature_folder import FORMATS, FeatureFolder
@@ -131,8 +131,8 @@ def source_of(options: argparse.Namespace, device: str) -> Source:
         ckpt = ckpt or weighting.arguments.get("upstream_ckpt")
         model_config = weighting.of("upstream_model_config", model_config)
         folders, selection = weighting.folders, weighting.feature_selection
-        for option in chosen:
-            chosen[option] = chosen[option] or bool(weighting.arguments.get(f"upstream_{option}"))
+        chosen["alone"] = options.alone or bool(weighting.arguments.get("upstream_alone"))
+        chosen["public_batch"] = options.public_batch or public_batch_of(weighting.arguments)
     model_config = find_config(model_config, folders)
     upstream = build(name, ckpt, model_config, device, folders=folders, feature_selection=selection, **chosen)
     encoder = Encoder(upstream, device, chosen["alone"])

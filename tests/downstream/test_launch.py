@@ -92,6 +92,21 @@ def test_two_processes_evaluate_a_recogniser_like_one_to_the_byte(workdir, downs
     assert [Path("run", name).read_bytes() for name in files] == one
 
 
+def test_a_run_from_before_the_choice_keeps_the_values_of_its_batches(workdir, downstream):
+    make_corpus(workdir / "corpus", {"train-clean-100": 8, "dev-clean": 4})
+    options = [*OPTIONS, "-u", "mel", "-o", override(total_steps=6, save_step=3, eval_step=6, max_keep=3)]
+    assert downstream(*options, "-p", "whole", "--upstream_public_batch") == 0
+    assert downstream(*options, "-p", "alone") == 0
+    older = checkpoints.load("whole/states-3.ckpt")
+    del older["Args"]["upstream_public_batch"]
+    checkpoints.save(older, workdir / "whole", ["states-3.ckpt"])
+    expected, other = (checkpoints.load(f"{name}/states-6.ckpt") for name in ("whole", "alone"))
+    Path("whole/states-6.ckpt").unlink()
+    assert downstream("-m", "train", "-e", "whole") == 0
+    assert same(checkpoints.load("whole/states-6.ckpt")["Downstream"], expected["Downstream"])
+    assert not same(other["Downstream"], expected["Downstream"])
+
+
 OLD = ROOT / "tests" / "data" / "asr_before_the_engine"
 
 
