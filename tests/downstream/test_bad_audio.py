@@ -49,7 +49,7 @@ def test_skipped_recordings_are_listed_once_and_the_run_goes_on(damaged, downstr
     assert sorted(line.split("\t")[0] for line in lines) == sorted(path.stem for path in damaged)
     assert all(line.split("\t")[2] for line in lines)
     assert damaged[1].stem not in Path("run/dev-clean-noLM-hyp.ark").read_text()
-    assert all(line["loss"] is not None for line in metrics(Path("run"))), "NaN is written as null"
+    assert all(line["loss"] > 0 for line in metrics(Path("run")))
 
 
 def test_a_lost_recording_is_listed_too(damaged, downstream):
