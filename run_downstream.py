@@ -10,9 +10,12 @@ import os
 import signal
 import sys
 import textwrap
+import time
 
 from s3prl.downstream import experiment
 from s3prl.utility.errors import Terminated, UserError
+
+PATIENCE = 5  # seconds for the launcher to end this process first, where the leader has told the same mistake
 
 EXAMPLES = """\
 examples:
@@ -136,8 +139,9 @@ def main(argv: list[str] | None = None) -> int:
     except Terminated as end:
         return end.exit_code
     except UserError as error:
-        if os.environ.get("RANK", "0") == "0":
-            print(f"\nError: {error}", file=sys.stderr, flush=True)
+        if os.environ.get("RANK", "0") != "0":
+            time.sleep(PATIENCE)
+        print(f"\nError: {error}", file=sys.stderr, flush=True)
         return 2
     except KeyboardInterrupt:
         print("\nInterrupted. The same command with -a continues from the last checkpoint.", file=sys.stderr)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from s3prl.training.report import MetricLogger, format_metrics
 from s3prl.training.sampling import Shard, check_train_loader, training_batches
 from s3prl.training.settings import RunnerSettings
 from s3prl.upstream.encoding import Encoder
-from s3prl.upstream.interfaces import SAMPLE_RATE, traits_of
+from s3prl.upstream.interfaces import SAMPLE_RATE, Layers, traits_of
 from s3prl.utility import processes
 from s3prl.utility.config import expand_variables
 from s3prl.utility.errors import UserError
@@ -30,6 +30,13 @@ from s3prl.utility.recordings import Recording, read
 
 from .assembly import build_models, import_expert
 from .bad_audio import BadAudio, BadAudioList, ReadRecordings
+
+
+class Encoded(NamedTuple):
+    """A batch behind the upstream."""
+
+    layers: Layers
+    others: list[Any]  # what followed the waves
 
 
 class Runner(Job):
@@ -90,17 +97,19 @@ class Runner(Job):
 
         return SpecAug.from_config(self.expanded["specaug"]).to(self.device)
 
-    def features(self, wavs: Sequence[Any], augment: bool = False) -> list[Tensor]:
-        """Unpadded [frames, dim] of every wav ([samples] at 16 kHz, array or tensor).
-
-        Three steps: the upstream encodes, the featurizer mixes its layers, SpecAugment changes the mixture.
-        """
+    def encode(self, batch: Any) -> Encoded:
+        """The layers of the upstream for the waves of a batch ([samples] at 16 kHz, arrays or tensors)."""
+        wavs, *others = batch
         if any(isinstance(wav, Recording) for wav in wavs):
             raise UserError(
                 f"The data set of '{self.args.downstream}' is iterable and hands out recordings. They are "
                 "read of data sets with __len__ and __getitem__ only: let it hand out waves."
             )
-        layers = self.featurizer.layers([len(wav) for wav in wavs], self.encoder(wavs))
+        self._lengths = [len(wav) for wav in wavs]
+        return Encoded(self.featurizer.layers(self._lengths, self.encoder(wavs)), others)
+
+    def features(self, layers: Layers, augment: bool = False) -> list[Tensor]:
+        """Unpadded [frames, dim] of every utterance: its layers mixed, then augmented if asked."""
         features = [feature.float() for feature in self.featurizer.mix(layers)]
         return self._specaug(features) if augment and self._specaug is not None else features
 
@@ -108,14 +117,12 @@ class Runner(Job):
         """The batches `(wavs or recordings, *others)` of a split."""
         return self.downstream.get_dataloader(split)
 
-    def loss(self, split: str, batch: Any, records: Records, batch_id: int | None = None) -> Tensor:
+    def loss(self, split: str, encoded: Encoded, records: Records, batch_id: int | None = None) -> Tensor:
         """The task's loss of a batch."""
-        wavs, *others = batch
-        self._lengths = [len(wav) for wav in wavs]  # a batch may be an iterator, and now it is spent
         training = batch_id is None
-        features = self.features(wavs, augment=training)
+        features = self.features(encoded.layers, augment=training)
         number = {} if training else {"batch_id": batch_id}
-        return self.downstream(split, features, *others, records=records, **number)
+        return self.downstream(split, features, *encoded.others, records=records, **number)
 
     def report(
         self,
@@ -208,4 +215,5 @@ class Runner(Job):
         with torch.no_grad(), self.autocast():
             load = getattr(self.downstream, "load_audio", None)  # public tasks may read in their own way
             wav = read(Recording(path)) if load is None else load(path)
-            return self.downstream.inference(self.features([wav]), [path.stem])
+            features = self.features(self.encode([[wav]]).layers)
+            return self.downstream.inference(features, [path.stem])

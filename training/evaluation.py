@@ -79,7 +79,7 @@ def _run(job: Job, split: str, shard: Shard) -> _Part:
 
 def _compute(job: Job, split: str, loaded: Loaded, records: Records) -> None:
     try:
-        job.loss(split, loaded.batch, records, batch_id=loaded.key.position)
+        job.loss(split, job.encode(loaded.batch), records, batch_id=loaded.key.position)
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise UserError(

@@ -33,10 +33,10 @@ class Head:
         self.gradient_norms: list[float] = []
         self.counters = {"nan_gradients": 0, "out_of_memory": 0}
 
-    def backward(self, batch: Any, weight: float) -> Tensor:
+    def backward(self, encoded: Any, weight: float) -> Tensor:
         """Add the gradients of a micro-batch, its loss times `weight`; returns that product, detached."""
         with self.job.autocast():
-            loss = self.job.loss(self.job.settings.train_dataloader, batch, self.records)
+            loss = self.job.loss(self.job.settings.train_dataloader, encoded, self.records)
         part = loss * weight
         self.scaler.scale(part).backward()
         return part.detach()

@@ -47,9 +47,13 @@ class Job(ABC):
     def loader(self, split: str) -> DataLoader:
         """The batches of a split, as an ordinary DataLoader."""
 
+    def encode(self, batch: Any) -> Any:
+        """What `loss` takes, from a batch of the loader: the work that does not depend on what is learned."""
+        return batch
+
     @abstractmethod
-    def loss(self, split: str, batch: Any, records: Records, batch_id: int | None = None) -> Tensor:
-        """The loss of a batch, a scalar; `records` gets what `report` will need.
+    def loss(self, split: str, encoded: Any, records: Records, batch_id: int | None = None) -> Tensor:
+        """The loss of an encoded batch, a scalar; `records` gets what `report` will need.
 
         Args:
             batch_id: the number of the batch in an evaluation; None in training.
@@ -74,7 +78,7 @@ class Job(ABC):
 
     @abstractmethod
     def describe_latest(self) -> str:
-        """The batch that `loss` was given last, in a few words: `16 utterances of up to 12.3 s`."""
+        """The batch that `encode` was given last, in a few words: `16 utterances of up to 12.3 s`."""
 
     @abstractmethod
     def settings_to_save(self) -> dict[str, Any]:

@@ -129,7 +129,9 @@ class Training:
                 self._notes.extend(loaded.notes)
             if loaded.batch is not None and not failed:
                 try:
-                    part = self.head.backward(loaded.batch, weight * loaded.kept)
+                    with self.job.autocast():
+                        encoded = self.job.encode(loaded.batch)
+                    part = self.head.backward(encoded, weight * loaded.kept)
                     loss = part if loss is None else loss + part
                 except RuntimeError as error:
                     if not is_out_of_memory(error):

@@ -36,7 +36,7 @@ NAMED = 10  # recordings that could not be used; all are in bad_audio.tsv
 
 @command
 def main(argv: Sequence[str] | None = None) -> int:
-    """Extract this process's share; 1 when a recording could not be used."""
+    """Extract this process's shard; 1 when a recording could not be used."""
     options = parse_arguments(argv)
     shard, device = start(options)
     try:
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace, shard: tuple[int, int], device: str) -> int:
-    """Extract one share; returns the exit code."""
+    """Extract one shard; returns the exit code."""
     recordings = find_recordings(options.input)
     torch.manual_seed(0)  # a model without checkpoint has random weights: the same in every process
     source = source_of(options, device)

@@ -60,8 +60,8 @@ def _published(name: str, row: Checkpoint) -> tuple[str, ...]:
         source = f"= {row.name}"
     size = UNKNOWN if row.size is None else in_units(row.size, "B", 1024)
     cached = "yes" if row.cached or _repository_cached(row.hub) else "no"
-    figures = (UNKNOWN if figure is None else str(figure) for figure in (row.stride, row.dim, row.layers))
-    return name, *figures, size, cached, row.licence or UNKNOWN, source
+    cells = (UNKNOWN if cell is None else str(cell) for cell in (row.stride, row.dim, row.layers))
+    return name, *cells, size, cached, row.licence or UNKNOWN, source
 
 
 def _repository_cached(repository: str | None) -> bool:
@@ -83,8 +83,8 @@ def _unpublished(name: str) -> tuple[str, ...]:
     upstream = entry()
     featurizer = Featurizer(upstream)
     sizes = (featurizer.downsample_rate, featurizer.output_dim, featurizer.layer_count)
-    figures = map(str, sizes)
-    return name, *figures, UNKNOWN, UNKNOWN, UNKNOWN, "computed, no file"
+    cells = map(str, sizes)
+    return name, *cells, UNKNOWN, UNKNOWN, UNKNOWN, "computed, no file"
 
 
 def report_links(links: Sequence[Link], timeout: float) -> int:

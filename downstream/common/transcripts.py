@@ -1,6 +1,6 @@
 """Error rates of a split from per-utterance edit counts, and the texts they were counted on.
 
-WER and CER compare the texts (CER counts the blank between words as a character). UER, the figure of the
+WER and CER compare the texts (CER counts the blank between words as a character). UER, the metric of the
 public S3PRL, compares output symbols with their word boundaries, the last one included.
 """
 

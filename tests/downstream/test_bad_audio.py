@@ -1,9 +1,11 @@
 """Unreadable recordings, from the command line: a run stops with the path, or goes on without them."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 from conftest import metrics
+from test_distributed import launcher
 from test_kill_and_resume import OVERRIDES
 from tones import make_corpus
 
@@ -65,6 +67,16 @@ def test_nothing_readable_is_an_error_not_a_perfect_score(damaged, downstream, c
     options = override(total_steps=2, eval_step=2)
     assert downstream(*OPTIONS, "-p", "run", "--bad_audio", "skip", "-o", options) == 2
     assert "none of them can be read" in capsys.readouterr().err
+
+
+def test_a_recording_that_only_the_second_process_reads_is_named_too(workdir):
+    root = make_corpus(workdir / "corpus", {"train-clean-100": 8, "dev-clean": ["ABC DEF AB", "AB"]})
+    second = min(root.glob("dev-clean/*/*/*.flac"), key=lambda path: path.stat().st_size)
+    second.write_bytes(second.read_bytes()[:-300])
+    options = f"{override(total_steps=1)},,config.downstream_expert.datarc.eval_batch_size=1"
+    launch = launcher("torch.distributed.run", *OPTIONS, "-p", "run", "-o", options)
+    run = subprocess.run(launch, capture_output=True, text=True)
+    assert run.returncode != 0 and f"{second.name} is truncated" in run.stderr
 
 
 def test_a_wrong_choice_names_the_right_ones():

@@ -53,8 +53,8 @@ class LineJob(Job):
             raise DroppedItem(int(item[0]))
         return item
 
-    def loss(self, split, batch, records, batch_id=None):
-        errors = (self.trained["Line"](batch)[:, 0] - 3 * batch[:, 0]).square()
+    def loss(self, split, encoded, records, batch_id=None):
+        errors = (self.trained["Line"](encoded)[:, 0] - 3 * encoded[:, 0]).square()
         records["errors"] += errors.tolist()
         return errors.mean()
 
@@ -131,11 +131,11 @@ class NoisyJob(LineJob):
 
     shards_evaluation = True
 
-    def loss(self, split, batch, records, batch_id=None):
+    def loss(self, split, encoded, records, batch_id=None):
         records["batches"].append(batch_id)
-        records["noise"] += torch.rand(len(batch)).tolist()
-        records["items"] += batch[:, 0].tolist()
-        return batch.sum()
+        records["noise"] += torch.rand(len(encoded)).tolist()
+        records["items"] += encoded[:, 0].tolist()
+        return encoded.sum()
 
     def report(self, split, records, logger, step, batch_ids, total_batches):
         (self.expdir / "records.json").write_text(json.dumps([records, batch_ids, total_batches]))

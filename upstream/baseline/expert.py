@@ -32,7 +32,7 @@ class UpstreamExpert(UpstreamBase):
     ) -> None:
         """
         Args:
-            ckpt: the same as `model_config`, which goes before it (features have no weights).
+            ckpt: the same as `model_config`, which takes precedence (features have no weights).
             model_config: path of the YAML file, from the working folder or from the repository.
             pad: overrides the field `pad` of mel and linear configs.
             public_batch: give the public S3PRL's values for the batch (`pad: batch`).

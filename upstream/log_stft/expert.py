@@ -38,7 +38,7 @@ class UpstreamExpert(UpstreamBase):
     def __init__(self, ckpt: str | None = None, model_config: str | None = None, **options: Any) -> None:
         """
         Args:
-            ckpt: the same as `model_config`, which goes before it.
+            ckpt: the same as `model_config`, which takes precedence.
             model_config: path of a YAML file such as log_stft_mag.yaml, which is the default.
 
         Raises:

@@ -35,7 +35,7 @@ class UpstreamExpert(UpstreamBase):
         Args:
             ckpt: FILE,MEAN,STD, or FILE alone.
             model_config: accepted and ignored: a checkpoint says all.
-            norm_mean: of the task's log-mel; goes before that of `ckpt`, as does `norm_std`. Without any,
+            norm_mean: of the task's log-mel; wins over that of `ckpt`, as does `norm_std`. Without any,
                 `for_task` looks for the task's; until then those of pre-training are used.
             norm_std: see `norm_mean`; both or none.
             public_batch: give the values of the public code for the batch, padding included.

@@ -36,7 +36,7 @@ class Bad(NamedTuple):
 
 
 class FeatureFolder:
-    """One process's share in the folder. Every process keeps a journal of its own; the index joins them."""
+    """One process's shard of the folder. Every process keeps a journal of its own; the index joins them."""
 
     def __init__(self, folder: Path, settings: dict, kind: str, shard: tuple[int, int]) -> None:
         """

@@ -1,4 +1,4 @@
-"""Figures and tables for people."""
+"""Numbers and tables for people."""
 
 from collections.abc import Sequence
 

@@ -48,7 +48,7 @@ class MelTransformerExpert(UpstreamBase):
         """
         Args:
             ckpt: path of a checkpoint of the pre-training.
-            model_config: the same as `options_config`, which goes before it.
+            model_config: the same as `options_config`, which takes precedence.
             options_config: path of a YAML file with fields of `Options`.
             public_batch: give the values of the public S3PRL for the batch.
 
