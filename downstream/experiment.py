@@ -160,14 +160,14 @@ def _from_command_line(args: argparse.Namespace) -> tuple[argparse.Namespace, di
 
 def write_records(experiment: Experiment) -> None:
     """Keep the command, arguments and effective config of this launch in the experiment folder."""
+    from s3prl.upstream.build import find_config
+
     args, expdir = experiment.args, Path(experiment.args.expdir)
     arguments = dict(sorted(vars(args).items()))
     arguments["command"] = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     for stem, content in (("args", arguments), ("config", experiment.config)):
         text = yaml.safe_dump(_yaml_plain(content), sort_keys=False, allow_unicode=True)
         free_name(expdir, stem, ".yaml").write_text(text, encoding="utf-8")
-    from s3prl.upstream.build import find_config
-
     model_config = find_config(args.upstream_model_config, (args.launch_dir,))
     if model_config is not None and "://" not in model_config and not experiment.resume:
         source = Path(model_config)

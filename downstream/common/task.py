@@ -113,10 +113,10 @@ class Task(nn.Module):
         if split == self.train_split:
             return []
         self.write_predictions(split, records)
-        score = scores[self.metric.name]
-        if split != self.metric.split or not self.metric.better(score, float(self.best_score)):
+        score = torch.full_like(self.best_score, scores[self.metric.name])  # in the precision of the best
+        if split != self.metric.split or not self.metric.better(float(score), float(self.best_score)):
             return []
-        self.best_score.fill_(score)
+        self.best_score.copy_(score)
         return list(self.best_checkpoints)
 
     def write_lines(self, file_name: str, lines: Iterable[str]) -> None:

@@ -14,8 +14,11 @@ import s3prl.downstream
 from s3prl.downstream.common.dataset import ItemDataset, LoaderSettings, training_loader
 from s3prl.downstream.common.frame import fit_to_labels
 from s3prl.downstream.common.items import Item
+from s3prl.downstream.common.task import Task
 from s3prl.training import checkpoint as checkpoints
+from s3prl.training.report import MetricLogger
 from s3prl.training.sampling import Shard, plan_epoch
+from s3prl.utility.metric import Metric
 from s3prl.utility.recordings import Recording
 
 UTTERANCES = '''
@@ -187,3 +190,30 @@ def test_an_unknown_option_of_a_head_is_named(plug_in, downstream, capsys):
     wrong = "{projector_dim: 32, select: UtteranceLevel, UtteranceLevel: {poolin: MeanPooling}}"
     assert downstream(*plug_in("kit_tones", UTTERANCES, wrong), "-p", "run") == 2
     assert "no field 'poolin'. Did you mean 'pooling'" in capsys.readouterr().err
+
+
+class ThirdsTask(Task):
+    """Reports a score that float32 cannot hold exactly."""
+
+    name, metric = "thirds", Metric("wer", lower_is_better=True)
+
+    def scores(self, split, records):
+        return {"wer": records["score"][0]}
+
+
+def test_a_new_best_must_be_better_not_only_rounded_otherwise(tmp_path):
+    task, logger = ThirdsTask(LoaderSettings(1), str(tmp_path)), MetricLogger()
+
+    def saved(score, split="dev"):
+        return task.log_records(split, {"score": [score], "loss": [1.0], "utterances": [1]}, logger, 1)
+
+    for score in (100 / 3, 20 / 3, 700 / 133):
+        assert saved(score) == ["dev-best.ckpt"]
+        assert saved(score) == []
+    assert saved(1.0, split="test") == saved(1.0, split="train") == []
+
+
+def test_the_deciding_split_is_one_that_training_evaluates(tmp_path):
+    runner = {"eval_dataloaders": ["test", "valid-small"]}
+    assert ThirdsTask(LoaderSettings(1), str(tmp_path), runner).metric.split == "valid-small"
+    assert ThirdsTask(LoaderSettings(1), str(tmp_path), {}).metric.split == "dev"
