@@ -8,22 +8,12 @@ writes the recording down in `bad_audio.tsv` of the experiment folder.
 import fcntl
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from s3prl.training.sampling import DroppedItem
 from s3prl.utility.audio import AudioError
-from s3prl.utility.recordings import Recording, read
+from s3prl.utility.recordings import BAD_AUDIO, BadAudio, Recording, read
 from s3prl.utility.typed import check_value
-
-FILE_NAME = "bad_audio.tsv"
-
-
-class BadAudio(NamedTuple):
-    """One recording that could not be read."""
-
-    utterance: str
-    path: str
-    reason: str
 
 
 class ReadRecordings:
@@ -62,7 +52,7 @@ class BadAudioList:
     """The file `<expdir>/bad_audio.tsv`: every skipped recording once, with the reason."""
 
     def __init__(self, expdir: str | Path) -> None:
-        self.path = Path(expdir) / FILE_NAME
+        self.path = Path(expdir) / BAD_AUDIO
         self._listed: set[str] = set()
 
     def add(self, notes: Iterable[BadAudio]) -> None:
@@ -75,7 +65,7 @@ class BadAudioList:
             fcntl.lockf(file, fcntl.LOCK_EX)
             file.seek(0)
             known = {line.split("\t", 1)[0] for line in file}
-            lines = [] if known else ["utterance\tpath\treason"]
+            lines = [] if known else ["\t".join(BadAudio._fields)]
             lines += ["\t".join(note) for note in new.values() if note.utterance not in known]
             file.writelines(line + "\n" for line in lines)
         self._listed.update(new)

@@ -26,10 +26,10 @@ from s3prl.utility.config import expand_variables
 from s3prl.utility.errors import UserError
 from s3prl.utility.files import write_json
 from s3prl.utility.metric import Metric
-from s3prl.utility.recordings import Recording, read
+from s3prl.utility.recordings import BadAudio, Recording, read
 
 from .assembly import build_models, import_expert
-from .bad_audio import BadAudio, BadAudioList, ReadRecordings
+from .bad_audio import BadAudioList, ReadRecordings
 
 
 class Encoded(NamedTuple):

@@ -3,10 +3,13 @@
 import random
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from s3prl.utility.audio import SAMPLE_RATE, load, num_samples
+
+BAD_AUDIO = "bad_audio.tsv"  # where recordings that could not be used are listed
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,14 @@ class Recording:
     def randomly_cropped(self, seconds: float) -> "Recording":
         """At most `seconds` of it, from a place drawn from Python's random state."""
         return replace(self, crop=seconds, place=random.random(), drawn=True)
+
+
+class BadAudio(NamedTuple):
+    """A line of bad_audio.tsv: a recording that could not be used."""
+
+    utterance: str
+    path: str
+    reason: str
 
 
 def read(recording: Recording) -> np.ndarray:

@@ -14,10 +14,11 @@ from tqdm import tqdm
 from s3prl.utility.audio import AudioError, load
 from s3prl.utility.device import is_out_of_memory
 from s3prl.utility.errors import UserError
+from s3prl.utility.recordings import BadAudio
 
 from ..encoding import Encoder
 from ..interfaces import SAMPLE_RATE, traits_of
-from .feature_folder import Bad, Entry, FeatureFolder
+from .feature_folder import Entry, FeatureFolder
 from .selection import Extract
 
 AHEAD = 2  # batches that are read while one is computed
@@ -39,7 +40,7 @@ class Extraction:
     ) -> None:
         self.source, self.folder, self.recordings = source, folder, recordings
         self.device, self.n_jobs = device, n_jobs
-        self.bad: list[Bad] = []
+        self.bad: list[BadAudio] = []
         self.written = self.skipped = 0
 
     def run(self, batches: list[list[str]], lengths: dict[str, int]) -> None:
@@ -93,7 +94,7 @@ class Extraction:
 
     def _fail(self, name: str, reason: object) -> None:
         if name not in self.folder.done:
-            self.bad.append(Bad(name, str(self.recordings[name]), str(reason)))
+            self.bad.append(BadAudio(name, str(self.recordings[name]), str(reason)))
 
     def _compute(self, wavs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Features by utterance; what the upstream refuses is tried alone, what is too much in halves."""

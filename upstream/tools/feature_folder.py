@@ -11,9 +11,10 @@ from torch import Tensor
 from s3prl.utility.errors import UserError
 from s3prl.utility.files import PARTIAL, write_atomically, write_json
 from s3prl.utility.locks import exclusive
+from s3prl.utility.recordings import BAD_AUDIO, BadAudio
 
 FORMATS = ("safetensors", "npy")
-INDEX, BAD, SETTINGS = "index.tsv", "bad_audio.tsv", "settings.json"
+INDEX, SETTINGS = "index.tsv", "settings.json"
 KEY = "features"  # the tensor's name in a .safetensors file
 
 
@@ -25,14 +26,6 @@ class Entry(NamedTuple):
     frames: int
     dim: int
     seconds: float
-
-
-class Bad(NamedTuple):
-    """A line of bad_audio.tsv."""
-
-    utterance: str
-    path: str
-    reason: str
 
 
 class FeatureFolder:
@@ -94,7 +87,7 @@ class FeatureFolder:
             file.writelines(_line(entry) for entry in entries)
         self.done.update(entry.utterance for entry in entries)
 
-    def finish(self, bad: Sequence[Bad], wanted: Iterable[str]) -> int:
+    def finish(self, bad: Sequence[BadAudio], wanted: Iterable[str]) -> int:
         """Write index.tsv and bad_audio.tsv from what all processes have done so far.
 
         Args:
@@ -106,15 +99,17 @@ class FeatureFolder:
         """
         wanted = set(wanted)
         with self._alone():
-            _write_table(self._bad, Bad._fields, bad)
+            _write_table(self._bad, BadAudio._fields, bad)
             entries = sorted(self._entries())
             done = {entry.utterance for entry in entries}
             failed = {row.utterance: row for row in self._all_bad() if row.utterance in wanted - done}
             _write_table(self.folder / INDEX, Entry._fields, entries)
             if failed:
-                _write_table(self.folder / BAD, Bad._fields, [failed[name] for name in sorted(failed)])
+                _write_table(
+                    self.folder / BAD_AUDIO, BadAudio._fields, [failed[name] for name in sorted(failed)]
+                )
             else:
-                (self.folder / BAD).unlink(missing_ok=True)
+                (self.folder / BAD_AUDIO).unlink(missing_ok=True)
             if wanted <= done | failed.keys():  # nobody is writing any more
                 for leftover in self.folder.rglob(f".*{PARTIAL}"):
                     leftover.unlink(missing_ok=True)
@@ -129,9 +124,14 @@ class FeatureFolder:
                     found[row[0]] = Entry(row[0], row[1], int(row[2]), int(row[3]), float(row[4]))
         return set(found.values())
 
-    def _all_bad(self) -> list[Bad]:
+    def _all_bad(self) -> list[BadAudio]:
         tables = sorted(self.state.glob("*.bad"))
-        return [Bad(*row) for table in tables for row in _rows(table)[1:] if len(row) == len(Bad._fields)]
+        return [
+            BadAudio(*row)
+            for table in tables
+            for row in _rows(table)[1:]
+            if len(row) == len(BadAudio._fields)
+        ]
 
 
 def _write(file: IO[bytes], array: np.ndarray, kind: str) -> None:
