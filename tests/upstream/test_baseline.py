@@ -102,6 +102,9 @@ def test_the_public_batch_is_a_field_of_a_config_too(tmp_path):
     config.write_text("input: {feat_type: mel}\n")
     other = hubconf.baseline_local(model_config=str(config), public_batch=True)
     assert torch.equal(expert(WAVS)["last_hidden_state"], other(WAVS)["last_hidden_state"])
+    config.write_text("pad: reflect_each\ninput: {feat_type: mel}\n")
+    chosen = hubconf.baseline_local(model_config=str(config), public_batch=True)
+    assert chosen.batch_invariant, "what a file says is meant"
 
 
 @pytest.mark.parametrize("keyword", ["model_config", "config", "ckpt"])

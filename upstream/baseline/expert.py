@@ -35,7 +35,8 @@ class UpstreamExpert(UpstreamBase):
             ckpt: the same as `model_config`, which takes precedence (features have no weights).
             model_config: path of the YAML file, from the working folder or from the repository.
             pad: overrides the field `pad` of mel and linear configs.
-            public_batch: give the public S3PRL's values for the batch (`pad: batch`).
+            public_batch: give the public S3PRL's values for the batch: `pad: batch`, where the file says nothing
+                else.
 
         Raises:
             UserError: no such file, a field that does not exist or cannot work.
@@ -49,7 +50,7 @@ class UpstreamExpert(UpstreamBase):
         path = find_path(given)
         config = load_yaml(path)
         if public_batch and "kaldi" not in config:
-            pad = "batch"
+            config.setdefault("pad", "batch")
         if pad is not None:
             config["pad"] = pad
         self.name = f"[baseline {path.stem}]"
