@@ -35,8 +35,8 @@ class UpstreamExpert(UpstreamBase):
             ckpt: the same as `model_config`, which takes precedence (features have no weights).
             model_config: path of the YAML file, from the working folder or from the repository.
             pad: overrides the field `pad` of mel and linear configs.
-            public_batch: give the public S3PRL's values for the batch: `pad: batch`, where the file says nothing
-                else.
+            public_batch: give the public S3PRL's values for the batch (`pad: batch`), where the file does not
+                say which.
 
         Raises:
             UserError: no such file, a field that does not exist or cannot work.
