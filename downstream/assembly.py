@@ -2,13 +2,12 @@
 
 import argparse
 import importlib
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from s3prl.upstream.build import build_upstream
+from s3prl.upstream.build import build_upstream, task_name
 from s3prl.upstream.interfaces import Featurizer, traits_of
 from s3prl.utility import processes
 from s3prl.utility.errors import UserError
@@ -69,7 +68,7 @@ def _build_upstream(args: argparse.Namespace) -> nn.Module:
     )
     if processes.is_leader():
         processes.wait()
-    traits_of(upstream).for_task(f"{args.downstream}-{Path(args.config or 'config').stem}")
+    traits_of(upstream).for_task(task_name(vars(args)))
     return upstream
 
 

@@ -75,6 +75,11 @@ def public_batch_of(arguments: Mapping[str, Any]) -> bool:
     return not arguments.get("upstream_alone") if asked is None else bool(asked)
 
 
+def task_name(arguments: Mapping[str, Any]) -> str:
+    """What `for_task` calls the task of a run with these arguments, such as `asr-mini` (task and config)."""
+    return f"{arguments.get('downstream')}-{Path(arguments.get('config') or 'config').stem}"
+
+
 def find_config(model_config: str | None, folders: Sequence[Folder] = ()) -> str | None:
     """The absolute path of a configuration; a URL stays as it is.
 

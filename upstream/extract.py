@@ -23,8 +23,9 @@ from s3prl.utility.device import choose_device
 from s3prl.utility.errors import UserError, command
 from s3prl.utility.lengths import measure
 
-from .build import find_config, public_batch_of
+from .build import find_config, public_batch_of, task_name
 from .encoding import Encoder
+from .interfaces import traits_of
 from .tools.extraction import Extraction, Source
 from .tools.feature_folder import FORMATS, FeatureFolder
 from .tools.models import build
@@ -135,6 +136,8 @@ def source_of(options: argparse.Namespace, device: str) -> Source:
         chosen["public_batch"] = options.public_batch or public_batch_of(weighting.arguments)
     model_config = find_config(model_config, folders)
     upstream = build(name, ckpt, model_config, device, folders=folders, feature_selection=selection, **chosen)
+    if weighting is not None:
+        traits_of(upstream).for_task(task_name(weighting.arguments))
     encoder = Encoder(upstream, device, chosen["alone"])
     settings = {"upstream": name, "model_config": None, "layers": "all", **chosen}
     if model_config is not None and Path(model_config).is_file():

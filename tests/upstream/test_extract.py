@@ -118,6 +118,15 @@ def test_a_checkpoint_named_from_the_folder_of_the_training_is_found(extract, tm
     assert extract("--weights", tmp_path / "states-2.ckpt", output=tmp_path / "two") == 0
 
 
+def test_an_upstream_is_prepared_for_the_task_whose_weighting_is_taken(extract, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(type(example()), "for_task", lambda self, task: told.append(task))
+    arguments = {"upstream": "example", "downstream": "asr", "config": "downstream/asr/mini.yaml"}
+    torch.save({"Featurizer": {}, "Args": arguments}, tmp_path / "dev-best.ckpt")
+    assert extract("--weights", tmp_path / "dev-best.ckpt") == 0
+    assert told == ["asr-mini"]
+
+
 def test_what_is_complete_is_not_done_again(extract, wavs, tmp_path, capsys):
     assert extract("-u", "example") == 0
     out = tmp_path / "out"
