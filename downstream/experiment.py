@@ -61,13 +61,15 @@ def check_task(name: str | None) -> None:
 def check_upstream(args: argparse.Namespace) -> None:
     """Raise a UserError when there is no such upstream or a file given for it is missing."""
     from s3prl import hub
-    from s3prl.upstream.build import find_config
 
     if args.upstream is None:
         raise UserError(f"Name the upstream model with -u. Available: {', '.join(hub.options())}.")
     if args.hub == "torch":
         hub.get(args.upstream)
-    find_config(args.upstream_model_config, (args.launch_dir,))
+    if args.upstream_model_config is not None:
+        from s3prl.upstream.build import find_config  # loads PyTorch
+
+        find_config(args.upstream_model_config, (args.launch_dir,))
 
 
 def build(args: argparse.Namespace) -> Experiment:

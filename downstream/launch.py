@@ -5,17 +5,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import torch
-
-from s3prl.training.expdir import claimed
-from s3prl.training.randomness import seed_generators
-from s3prl.utility import processes
 from s3prl.utility.device import choose_device
 from s3prl.utility.download import downloads_in
 from s3prl.utility.files import remove_partial_files
 
 from . import experiment
-from .runner import Runner
+
+# PyTorch is imported inside of functions, behind `experiment.build`: mistakes are told at once.
 
 
 def run(args: argparse.Namespace) -> None:
@@ -28,14 +24,15 @@ def run(args: argparse.Namespace) -> None:
         UserError: a mistake that the user can mend.
         Terminated: the cluster asked for an end, and the state is saved.
     """
-    local_rank = args.local_rank
-    if local_rank is None:
-        local_rank = args.local_rank = processes.local_rank_from_environment()
     plan = experiment.build(args)
+    from s3prl.utility import processes
+
     args = plan.args
+    if args.local_rank is None:
+        args.local_rank = processes.local_rank_from_environment()
     chosen, args.device = args.device, choose_device(args.device)
-    if local_rank is not None:
-        args.device = processes.start(args.backend, args.device, local_rank)
+    if args.local_rank is not None:
+        args.device = processes.start(args.backend, args.device, args.local_rank)
     try:
         if processes.is_leader():
             reason = " (PyTorch sees no CUDA GPU)" if chosen is None and args.device == "cpu" else ""
@@ -46,6 +43,12 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _run_in_folder(plan: experiment.Experiment) -> None:
+    from s3prl.training.expdir import claimed
+    from s3prl.training.randomness import seed_generators
+    from s3prl.utility import processes
+
+    from .runner import Runner
+
     args, expdir = plan.args, Path(plan.args.expdir)
     leader = processes.is_leader()
     with ExitStack() as stack:
@@ -68,6 +71,8 @@ def _run_in_folder(plan: experiment.Experiment) -> None:
 @contextmanager
 def _process_settings(args: argparse.Namespace) -> Iterator[None]:
     """What a run sets for the whole process, put back behind it."""
+    import torch
+
     cudnn, sharing = torch.backends.cudnn, torch.multiprocessing.get_sharing_strategy()
     before = (cudnn.enabled, cudnn.deterministic, cudnn.benchmark)
     cudnn.enabled, cudnn.deterministic, cudnn.benchmark = not args.disable_cudnn, True, False
