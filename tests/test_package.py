@@ -25,10 +25,11 @@ def installed(tmp_path_factory):
 
 
 def test_every_config_and_data_file_is_in_the_wheel(installed):
-    for room in ("upstream", "downstream", "utility", "preprocess"):
+    for room in ("upstream", "downstream", "training", "utility", "preprocess", "s3prl"):
         tracked = subprocess.run(["git", "ls-files", room], cwd=ROOT, capture_output=True, text=True)
         for name in tracked.stdout.splitlines():
-            assert (installed / "s3prl" / name).is_file(), name
+            inside = name.removeprefix("s3prl/")
+            assert (installed / "s3prl" / inside).is_file(), name
 
 
 def test_the_installed_package_trains_without_the_clone(installed, tmp_path):

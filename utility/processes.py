@@ -75,15 +75,6 @@ def wait() -> None:
         dist.barrier(group=_control)
 
 
-def from_leader(value: Any) -> Any:
-    """The leader's value of a plain object, on every process."""
-    if world_size() == 1:
-        return value
-    box = [value]
-    dist.broadcast_object_list(box, src=0, group=_control)
-    return box[0]
-
-
 def gather(value: Any) -> list[Any]:
     """Plain objects of all processes, by rank, on the leader; an empty list elsewhere."""
     if world_size() == 1:
