@@ -1,5 +1,6 @@
 """One learner: the trained models with their optimizer, schedule, records and counters."""
 
+import math
 from collections import defaultdict
 from typing import Any
 
@@ -64,7 +65,7 @@ class Head:
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.job.settings.gradient_clipping)
         norm, loss = torch.stack([norm.detach().float(), loss]).tolist()
         self.step += 1
-        finite = norm == norm and norm not in (float("inf"), float("-inf"))
+        finite = math.isfinite(norm)
         if finite:
             self.gradient_norms.append(norm)
         else:

@@ -50,9 +50,7 @@ def checkpoint_entries(upstream: str, local: Entry, from_hub: Entry | None = Non
 
 def _named(row: Checkpoint, local: Entry, from_hub: Entry | None) -> Entry:
     def entry(ckpt: str | None = None, refresh: bool = False, **kwargs: Any) -> Any:
-        if (
-            ckpt is not None
-        ):  # a file of the user's takes precedence over the published one, and nothing is downloaded
+        if ckpt is not None:  # a file of the user's replaces the published one, and nothing is downloaded
             return local(ckpt=ckpt, **kwargs)
         if row.hub is not None:
             try:

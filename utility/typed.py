@@ -14,7 +14,8 @@ A mistake is a UserError that names the field, its value and the nearest valid n
 
 import inspect
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, is_dataclass
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -88,9 +89,7 @@ def checked(
     Args:
         skip: parameters at the front of `kind` that are no fields.
     """
-    if not isinstance(block, Mapping | None):
-        raise UserError(f"{where} must be a section with fields (`name: value`), not {block!r}.")
-    block = block or {}
+    block = {} if block is None else checked_mapping(block, where)
     hints = get_type_hints(kind if is_dataclass(kind) else _function(kind), include_extras=True)
     parameters = [
         parameter
@@ -124,7 +123,7 @@ def check_value(value: Any, hint: Any, where: str) -> Any:
     if origin in (Union, types.UnionType):
         return _one_of(value, arguments, where)
     if origin is Literal:
-        return _choice(value, arguments, where)
+        return choice(value, arguments, where)
     if origin in (list, tuple, Sequence, set):
         return _sequence(value, origin, arguments, where)
     if is_dataclass(hint):
@@ -134,6 +133,16 @@ def check_value(value: Any, hint: Any, where: str) -> Any:
     if hint is dict or origin is dict:
         return checked_mapping(value, where)
     return value
+
+
+def choice(value: Any, choices: Iterable[Any], where: str) -> Any:
+    """`value` if it is one of `choices`; a UserError names the nearest otherwise."""
+    choices = list(choices)
+    for candidate in choices:
+        if value == candidate and isinstance(value, bool) == isinstance(candidate, bool):
+            return candidate
+    listed = ", ".join(map(str, choices))
+    raise UserError(f"{where}: {value} is not one of {listed}.{nearest(str(value), choices)}")
 
 
 def truth(value: Any, where: str) -> bool:
@@ -158,18 +167,13 @@ def _function(kind: Callable[..., Any]) -> Callable[..., Any]:
 def _plain(value: Any, kind: type, where: str) -> Any:
     if kind is bool:
         return truth(value, where)
-    fits = not isinstance(value, bool) and value is not None
-    if fits and kind is str and isinstance(value, str):
+    if isinstance(value, kind) and not isinstance(value, bool):
         return value
-    if fits and kind in (int, float) and isinstance(value, int | float | str):
-        try:
+    if kind is not str and isinstance(value, int | float | str) and not isinstance(value, bool):
+        with suppress(ValueError, OverflowError):
             number = float(value)
-        except ValueError:
-            number = None
-        if number is not None and kind is float:
-            return number
-        if number is not None and number == number // 1:
-            return int(number)
+            if kind is float or number.is_integer():
+                return kind(number)
     raise UserError(f"{where} must be {NAMES[kind]}, not {value!r}.")
 
 
@@ -178,14 +182,6 @@ def _bounded(value: Any, bounds: Sequence[Any], where: str) -> Any:
         if isinstance(bound, Bound) and value is not None and not bound.holds(value):
             raise UserError(f"{where} must be {bound.words}, not {value!r}.")
     return value
-
-
-def _choice(value: Any, choices: tuple, where: str) -> Any:
-    for choice in choices:
-        if value == choice and isinstance(value, bool) == isinstance(choice, bool):
-            return choice
-    listed = ", ".join(map(str, choices))
-    raise UserError(f"{where}: {value} is not one of {listed}.{nearest(str(value), choices)}")
 
 
 def _one_of(value: Any, hints: tuple, where: str) -> Any:

@@ -10,9 +10,7 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
-from s3prl.utility.config import nearest
-from s3prl.utility.errors import UserError
-from s3prl.utility.typed import typed
+from s3prl.utility.typed import choice, typed
 
 
 def valid_frames(lengths: Tensor | Sequence[int], frames: int, device: torch.device) -> Tensor:
@@ -106,7 +104,8 @@ class UtteranceLevel(nn.Module):
     ) -> None:
         super().__init__()
         self.pre_net = get_downstream_model(input_dim, input_dim, pre_net) if pre_net else None
-        self.pooling = _pick(pooling, POOLINGS, "pooling")(input_dim=input_dim, activation=activation)
+        pool = POOLINGS[choice(pooling, POOLINGS, "pooling")]
+        self.pooling = pool(input_dim=input_dim, activation=activation)
         self.post_net = get_downstream_model(input_dim, output_dim, post_net or {"select": "FrameLevel"})
 
     def forward(
@@ -124,14 +123,8 @@ def get_downstream_model(input_dim: int, output_dim: int, config: dict) -> nn.Mo
     Raises:
         UserError: no such head, or an argument that it does not take.
     """
-    name = config.get("select")
-    return typed(_pick(name, HEADS, "select"), config.get(name), str(name), input_dim, output_dim)
-
-
-def _pick(name: str | None, choices: dict[str, type[nn.Module]], field: str) -> type[nn.Module]:
-    if name not in choices:
-        raise UserError(f"{field}: {name} is not one of {', '.join(choices)}.{nearest(str(name), choices)}")
-    return choices[name]
+    name = choice(config.get("select"), HEADS, "select")
+    return typed(HEADS[name], config.get(name), name, input_dim, output_dim)
 
 
 POOLINGS: dict[str, type[nn.Module]] = {"MeanPooling": MeanPooling, "AttentivePooling": AttentivePooling}

@@ -1,8 +1,5 @@
 """What holds for every family: golden values through the hub, alone as in a batch, trainable, saved."""
 
-import ast
-from pathlib import Path
-
 import golden
 import pytest
 import torch
@@ -129,15 +126,3 @@ def test_a_checkpoint_of_another_kind_is_refused_with_its_name(entry, tmp_path):
 def test_without_a_checkpoint_the_message_says_how_to_give_one(entry):
     with pytest.raises(UserError, match="-k"):
         hub.get(entry)(ckpt=None, model_config=None, refresh=False)
-
-
-UPSTREAM = Path(hub.__file__).parent / "upstream"
-
-
-@pytest.mark.parametrize("family", sorted(path.parent.name for path in UPSTREAM.glob("*/hubconf.py")))
-def test_no_family_imports_the_folder_of_another(family):
-    others = {path.parent.name for path in UPSTREAM.glob("*/hubconf.py")} - {family}
-    for file in (UPSTREAM / family).rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.level == 2:
-                assert (node.module or "").split(".")[0] not in others, f"{file} imports {node.module}"

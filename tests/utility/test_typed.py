@@ -81,3 +81,10 @@ def test_a_class_takes_its_first_arguments_from_the_caller():
     assert checked(Layer, {"dims": [2]}, "model", skip=1) == {"dims": [2]}
     with pytest.raises(UserError, match="model has no field 'size'"):
         typed(Layer, {"dims": [1], "size": 2}, "model", 5)
+
+
+def test_whole_numbers_are_exact_however_long():
+    for size in (2**60 + 1, 10**400):
+        assert typed(Inner, {"size": size}, "a").size == size
+    with pytest.raises(UserError, match=r"a\.lr must be a number"):
+        typed(Settings, {"root": "x", "lr": 10**400}, "a")

@@ -3,13 +3,12 @@
 The names are those of torchaudio.compliance.kaldi; see https://kaldi-asr.org/doc/feat.html for their meaning.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from s3prl.utility.config import nearest
 from s3prl.utility.errors import UserError
-from s3prl.utility.typed import typed
+from s3prl.utility.typed import choice, typed
 
 WINDOW_TYPES = ("povey", "hanning", "hamming", "blackman", "rectangular")
 
@@ -18,17 +17,6 @@ def require(condition: bool, message: str) -> None:
     """Raise a UserError with `message` unless `condition` holds."""
     if not condition:
         raise UserError(message)
-
-
-def check_choice(value: object, choices: Iterable[str], where: str) -> None:
-    """Refuse a value that is not among the choices.
-
-    Raises:
-        UserError: names the place, the value, the nearest choice and all of them.
-    """
-    choices = list(choices)
-    message = f"{where} '{value}' does not exist.{nearest(str(value), choices)}"
-    require(value in choices, f"{message} Choose one of: {', '.join(choices)}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +41,7 @@ class SpectrogramOptions:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work, before any audio is read."""
-        check_choice(self.window_type, WINDOW_TYPES, "window_type")
+        choice(self.window_type, WINDOW_TYPES, "window_type")
         require(
             self.sample_frequency > 0, f"sample_frequency must be above 0 Hz, but is {self.sample_frequency}."
         )
@@ -190,5 +178,5 @@ def kaldi_options(kind: str, given: Mapping[str, Any], where: str) -> Spectrogra
     Raises:
         UserError: an unknown kind or option, a value of the wrong type or out of its range.
     """
-    check_choice(kind, KINDS, f"{where}: feat_type")
+    choice(kind, KINDS, f"{where}: feat_type")
     return typed(KINDS[kind], given, where)

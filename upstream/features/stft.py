@@ -25,12 +25,12 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from s3prl.utility.errors import UserError
-from s3prl.utility.typed import above, at_least, typed, within
+from s3prl.utility.typed import above, at_least, choice, typed, within
 
 from .delta import STD_EPSILON, Workspace, add_deltas, normalise
 from .frames import check_wavs, chunks, power_spectrum, reflected, samples_in, wants_gradients
 from .mel import Band, apply_bands, bands, cosine_transform, htk_mel_banks
-from .options import check_choice, require
+from .options import require
 from .tables import Tables
 
 SIGNED = ("phase", "complx", "mfcc")  # features that can be negative
@@ -175,7 +175,7 @@ class StftFeatures(nn.Module):
         wanted = typed(StftFeature, feature, f"{where}: input")
         self.kind, self.log, self.order, self.cmvn = wanted.feat_type, wanted.log, wanted.delta, wanted.cmvn
         sizes = typed(StftSizes, stft, f"{where}:")
-        check_choice(pad, PADS, f"{where}: pad")
+        choice(pad, PADS, f"{where}: pad")
         self.pad, self.eps = pad, sizes.eps
         rate = sizes.sample_rate
         window, hop = (samples_in(milliseconds, rate) for milliseconds in (sizes.win_ms, sizes.hop_ms))

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from s3prl.utility.config import nearest
 from s3prl.utility.errors import UserError
+from s3prl.utility.typed import choice
 
 from ...features.frames import valid_mask
 
@@ -43,11 +43,7 @@ class TransformerConfig:
         Raises:
             UserError: an activation that does not exist, or heads that do not divide the hidden size.
         """
-        if self.hidden_act not in ACTIVATIONS:
-            raise UserError(
-                f"hidden_act '{self.hidden_act}' does not exist.{nearest(self.hidden_act, ACTIVATIONS)} "
-                f"Choose one of: {', '.join(ACTIVATIONS)}."
-            )
+        choice(self.hidden_act, ACTIVATIONS, "hidden_act")
         if self.hidden_size % self.num_attention_heads:
             raise UserError(
                 f"hidden_size {self.hidden_size} is no multiple of num_attention_heads "
