@@ -1,6 +1,7 @@
 """Tasks with a label for every frame, such as phones: a head on each frame, cross entropy, frame accuracy."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,18 @@ from torch.nn.utils.rnn import pad_sequence
 from s3prl.utility.metric import Metric
 
 from .dataset import LoaderSettings
-from .heads import get_downstream_model
+from .heads import HEADS, get_downstream_model
 from .items import Item
-from .task import Records, Task, record_loss
+from .task import Records, Task, model_settings, record_loss
 
 IGNORED = -100  # the target of padding
+
+
+@dataclass
+class ModelSettings:
+    """`modelrc`, but for the blocks of its heads."""
+
+    select: str
 
 
 class FrameTask(Task):
@@ -51,6 +59,7 @@ class FrameTask(Task):
         """
         super().__init__(loading, **options)
         self.repeats = max(1, round(upstream_rate / label_rate))
+        model_settings(ModelSettings, modelrc, HEADS)
         self.model = get_downstream_model(upstream_dim, num_classes, modelrc)
 
     def target(self, item: Item) -> np.ndarray:

@@ -18,7 +18,7 @@ from .ctc import ctc_loss, frames_needed, greedy_decode
 from .dataset import LoaderSettings
 from .items import Item
 from .recognizers import MODELS
-from .task import Records, Task, record_loss, warn
+from .task import MODELRC, Records, Task, model_settings, record_loss, warn
 from .transcripts import LM, error_rates, score_text, score_units, write_texts
 
 TRAIN_SCORING = 10  # one training batch in ten is decoded: a spot check, since decoding waits for the GPU
@@ -172,7 +172,7 @@ class ModelSettings:
     """`modelrc`, but for the blocks of its models."""
 
     project_dim: Annotated[int, at_least(1)]
-    select: Literal["RNNs", "Wav2Letter"]
+    select: Literal[tuple(MODELS)]
 
 
 def model_choice(modelrc: dict[str, Any]) -> tuple[ModelSettings, dict, str]:
@@ -181,10 +181,8 @@ def model_choice(modelrc: dict[str, Any]) -> tuple[ModelSettings, dict, str]:
     Raises:
         UserError: a field is unknown, missing or impossible.
     """
-    where = "downstream_expert.modelrc"
-    plain = {name: value for name, value in modelrc.items() if name not in MODELS}
-    settings = typed(ModelSettings, plain, where)
-    block, place = modelrc.get(settings.select) or {}, f"{where}.{settings.select}"
+    settings = model_settings(ModelSettings, modelrc, MODELS)
+    block, place = modelrc.get(settings.select) or {}, f"{MODELRC}.{settings.select}"
     with torch.device("meta"):  # without memory or time: only for the model's own checks of the values
         typed(MODELS[settings.select], block, place, 1, 1, 1)
     return settings, block, place

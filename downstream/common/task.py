@@ -5,10 +5,10 @@ and loss. A task that wants none of this implements the three methods of downstr
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +19,14 @@ from s3prl.utility.errors import UserError
 from s3prl.utility.files import write_atomically
 from s3prl.utility.metric import Metric
 from s3prl.utility.paths import find_path
+from s3prl.utility.typed import typed
 
 from .dataset import ItemDataset, LoaderSettings, evaluation_loader, training_loader
 from .items import Item
 
 Records = dict[str, list]
+Settings = TypeVar("Settings")
+MODELRC = "downstream_expert.modelrc"
 
 
 class Task(nn.Module):
@@ -144,6 +147,16 @@ def record_loss(records: Records, losses: Tensor) -> Tensor:
 def mean_loss(records: Records) -> float:
     """The mean over all utterances since the last log, whatever the sizes of their batches."""
     return sum(float(loss) for loss in records["loss"]) / sum(records["utterances"])
+
+
+def model_settings(kind: type[Settings], modelrc: Mapping[str, Any], models: Iterable[str]) -> Settings:
+    """The fields of `modelrc` but for the blocks of its models, as the dataclass `kind`.
+
+    Raises:
+        UserError: a field is unknown, missing or impossible.
+    """
+    fields = {name: value for name, value in modelrc.items() if name not in models}
+    return typed(kind, fields, MODELRC)
 
 
 def split_of(splits: dict[str, Any], split: str, where: str) -> Any:

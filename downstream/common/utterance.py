@@ -5,7 +5,8 @@ the selected name.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -13,11 +14,20 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from s3prl.utility.metric import Metric
+from s3prl.utility.typed import at_least, choice
 
 from .dataset import LoaderSettings
-from .heads import get_downstream_model
+from .heads import HEADS, get_downstream_model
 from .items import Item
-from .task import Records, Task, record_loss
+from .task import Records, Task, model_settings, record_loss
+
+
+@dataclass
+class ModelSettings:
+    """`modelrc`, but for the blocks of its heads."""
+
+    projector_dim: Annotated[int, at_least(1)]
+    select: str
 
 
 class UtteranceTask(Task):
@@ -50,13 +60,18 @@ class UtteranceTask(Task):
         super().__init__(loading, **options)
         self.classes = list(classes)
         self._index = {label: index for index, label in enumerate(self.classes)}
-        width = modelrc["projector_dim"]
+        width = model_settings(ModelSettings, modelrc, HEADS).projector_dim
         self.projector = nn.Linear(upstream_dim, width)
         self.model = get_downstream_model(width, len(self.classes), modelrc)
 
     def target(self, item: Item) -> int:
-        """The number of the item's class."""
-        return self._index[item.label]
+        """The number of the item's class.
+
+        Raises:
+            UserError: it is none of the task's.
+        """
+        where = f"The label of {item.name} ({item.recording.path})"
+        return self._index[choice(item.label, self.classes, where)]
 
     def forward(
         self,

@@ -192,6 +192,28 @@ def test_an_unknown_option_of_a_head_is_named(plug_in, downstream, capsys):
     assert "no field 'poolin'. Did you mean 'pooling'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("modelrc", "message"),
+    [
+        ("{select: UtteranceLevel}", "downstream_expert.modelrc needs the field 'projector_dim'"),
+        ("{projectr_dim: 8, projector_dim: 8, select: UtteranceLevel}", "Did you mean 'projector_dim'"),
+        ("{projector_dim: 8, select: UtterLevel}", "select: UtterLevel is not one of"),
+    ],
+)
+def test_a_mistake_in_the_block_of_the_head_is_one_message(plug_in, downstream, capsys, modelrc, message):
+    tones_of_classes()
+    assert downstream(*plug_in("kit_tones", UTTERANCES, modelrc), "-p", "run") == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_label_that_is_no_class_is_named_with_its_recording(plug_in, downstream, capsys):
+    tones_of_classes()
+    Path("corpus/train/low-1.wav").rename("corpus/train/lwo-1.wav")
+    assert downstream(*plug_in("kit_tones", UTTERANCES, MEAN_POOLING), "-p", "run") == 2
+    error = capsys.readouterr().err
+    assert "lwo is not one of low, mid, high. Did you mean 'low'" in error and "lwo-1.wav" in error
+
+
 class ThirdsTask(Task):
     """Reports a score that float32 cannot hold exactly."""
 
