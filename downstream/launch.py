@@ -75,6 +75,7 @@ def _process_settings(args: argparse.Namespace) -> Iterator[None]:
 
     cudnn, sharing = torch.backends.cudnn, torch.multiprocessing.get_sharing_strategy()
     before = (cudnn.enabled, cudnn.deterministic, cudnn.benchmark)
+    threads = torch.get_num_threads()
     cudnn.enabled, cudnn.deterministic, cudnn.benchmark = not args.disable_cudnn, True, False
     torch.multiprocessing.set_sharing_strategy("file_system")
     try:
@@ -82,4 +83,5 @@ def _process_settings(args: argparse.Namespace) -> Iterator[None]:
             yield
     finally:
         cudnn.enabled, cudnn.deterministic, cudnn.benchmark = before
+        torch.set_num_threads(threads)
         torch.multiprocessing.set_sharing_strategy(sharing)

@@ -23,6 +23,7 @@ from s3prl.upstream.encoding import Encoder
 from s3prl.upstream.interfaces import SAMPLE_RATE, Layers, traits_of
 from s3prl.utility import processes
 from s3prl.utility.config import expand_variables
+from s3prl.utility.device import use_threads_for
 from s3prl.utility.errors import UserError
 from s3prl.utility.files import write_json
 from s3prl.utility.metric import Metric
@@ -71,6 +72,8 @@ class Runner(Job):
         self._check_task()
         self.models = build_models(args, self.expanded, self.checkpoint, self.device)
         self.upstream, self.featurizer, self.downstream = self.models.values()
+        numbers = sum(p.numel() for model in self.models.values() for p in model.parameters())
+        use_threads_for(numbers, self.device.type)
         self.trained = {
             name: model
             for name, model in self.models.items()

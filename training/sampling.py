@@ -26,8 +26,9 @@ from torch.utils.data import (
 )
 
 from s3prl.training.randomness import isolated_randomness, mixed_seed, seed_cpu
+from s3prl.utility.cpus import cpu_count
 from s3prl.utility.errors import UserError
-from s3prl.utility.workers import WorkerInit, cpu_count
+from s3prl.utility.workers import WorkerInit
 
 Prepare = Callable[[Any], Any]
 

@@ -1,6 +1,11 @@
-"""Which device to use, and whether it has run out of memory."""
+"""Which device to use, with how many threads, and whether it has run out of memory."""
 
+import os
+
+from s3prl.utility.cpus import cpu_count
 from s3prl.utility.errors import UserError
+
+SMALL_MODEL = 5_000_000  # parameters
 
 
 def choose_device(wanted: str | None) -> str:
@@ -16,6 +21,26 @@ def choose_device(wanted: str | None) -> str:
     if kind == "cuda" and not torch.cuda.is_available():
         raise UserError(f"--device {wanted}: PyTorch sees no CUDA GPU here. Use --device cpu.")
     return wanted
+
+
+def use_threads_for(parameters: int, device: str) -> None:
+    """Let PyTorch use as many threads as the work deserves: never more than now, nor than there are CPUs.
+
+    A model with few parameters on a CPU gets one. Its operations take microseconds, and threads wait for one
+    another after each: little is gained on a quiet machine, and on a busy one most of the time is lost.
+    `OMP_NUM_THREADS` in the environment is obeyed instead.
+
+    Args:
+        parameters: of all models that are computed.
+    """
+    import torch
+
+    if "OMP_NUM_THREADS" in os.environ:
+        return
+    most = max(1, cpu_count() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    if device == "cpu" and parameters < SMALL_MODEL:
+        most = 1
+    torch.set_num_threads(min(most, torch.get_num_threads()))
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -18,6 +18,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from s3prl.utility.audio import AudioError, num_samples
+from s3prl.utility.cpus import cpu_count
 from s3prl.utility.download import hub_dir
 from s3prl.utility.errors import UserError
 from s3prl.utility.files import write_atomically
@@ -129,7 +130,7 @@ def measure(root: Path, files: Sequence[str], n_jobs: int = -1, title: str = "le
     if not files:
         return Measured({}, {})
     # A header costs a tenth of a millisecond of computing and some of waiting: threads, not processes.
-    workers = min(32, 4 * (os.cpu_count() or 1)) if n_jobs < 1 else n_jobs
+    workers = min(32, 4 * cpu_count()) if n_jobs < 1 else n_jobs
     with ThreadPoolExecutor(workers) as pool:
         results = dict(
             zip(files, tqdm(pool.map(read, files), total=len(files), desc=title, disable=None), strict=True)

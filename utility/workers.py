@@ -1,4 +1,4 @@
-"""Worker processes: how many; data loading ones outlive a polite request to end, but never their process."""
+"""Worker processes that load data: they outlive a polite request to end, but never their process."""
 
 import atexit
 import multiprocessing
@@ -7,16 +7,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 LOOK = 2.0  # seconds between looks at the parent
-
-
-def cpu_count() -> int:
-    """CPUs that this process may use."""
-    with suppress(AttributeError):  # not on every system
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class WorkerInit:

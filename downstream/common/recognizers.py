@@ -11,11 +11,11 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from s3prl.utility.errors import UserError
 
 from .heads import valid_frames
+from .recurrent import run_recurrent
 
 
 def downsample(features: Tensor, lengths: list[int], rate: int, style: str) -> tuple[Tensor, list[int]]:
@@ -57,8 +57,7 @@ class RNNLayer(nn.Module):
         self.pj = nn.Linear(self.out_dim, self.out_dim) if proj else None
 
     def forward(self, features: Tensor, lengths: list[int]) -> tuple[Tensor, list[int]]:
-        packed = pack_padded_sequence(features, torch.tensor(lengths), batch_first=True, enforce_sorted=False)
-        output, _ = pad_packed_sequence(self.layer(packed)[0], batch_first=True)
+        output = run_recurrent(self.layer, features, lengths)
         if self.ln is not None:
             output = self.ln(output)
         if self.dp is not None:

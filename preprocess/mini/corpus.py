@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from s3prl.utility.cpus import cpu_count
 from s3prl.utility.errors import UserError
 from s3prl.utility.locks import exclusive
-from s3prl.utility.workers import cpu_count
 
 MANIFEST = "mini.json"
 
