@@ -45,6 +45,7 @@ class Training:
         self._notes: list[Any] = []  # of items dropped since the last log
         self._failures = 0  # global batches in a row that were of no use
         self._stop_requested = False
+        self._logged_loss = float("nan")
         self.checkpoint = checkpoint
 
     def run(self) -> None:
@@ -68,8 +69,7 @@ class Training:
         check_train_loader(loader)
         self._epoch_updates = updates_per_epoch(loader, self.shard)
         if leader:
-            for line in summary.opening(job, loader, self.shard, self._epoch_updates):
-                self._say(line)
+            self._say("\n".join(summary.opening(job, loader, self.shard, self._epoch_updates)))
         processes.wait()  # the leader may have measured a corpus to describe it
         for model in job.trained.values():
             model.train()

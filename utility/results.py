@@ -96,14 +96,19 @@ def _lines(path: Path) -> Iterator[tuple[int, str, dict[str, float]]]:
 
 
 def best_of(folder: Path) -> Best | None:
-    """The best score of a run so far; None where no development set has been evaluated."""
+    """The best score of a run so far; None where no development set has been evaluated.
+
+    Raises:
+        UserError: the file that declares the metric is damaged.
+    """
+    headline = Metric.of(folder)
     try:
         log = read_log(folder / JSONL)
         split = deciding_split(log)
     except UserError:
         return None
     step, name = best_step(log, split), log.metrics[split]
-    declared = log.headline is not None and (log.headline.name, log.headline.split) == (name, split)
+    declared = headline is not None and (headline.name, headline.split) == (name, split)
     metric, score = Metric(name, lower_wins(log, name), split), float(log.scores[split][step])
     return Best(metric, step, score, declared)
 
@@ -195,11 +200,15 @@ def _aligned(row: list[str], widths: list[int], left: int) -> str:
     return "  ".join([*words, *map(str.rjust, row[left:], widths[left:])])
 
 
-def decision(best: Best | None) -> str:
-    """What decided, in a few words: `wer on dev-clean, lower is better: 6.767 at step 500`."""
+def decision(run: Run) -> str:
+    """What decided: `wer on dev-clean, lower is better: 6.767 at step 500, kept in dev-best.ckpt`."""
+    best = run.best
     if best is None:
         return "nothing yet: no development set has been evaluated"
     better = "lower" if best.metric.lower_is_better else "higher"
-    guessed = "" if best.declared else " (guessed: the task declares no metric)"
-    score = f"{best.score:.4g} at step {best.step}"
-    return f"{best.metric.name} on {best.metric.split}, {better} is better: {score}{guessed}"
+    text = (
+        f"{best.metric.name} on {best.metric.split}, {better} is better: {best.score:.4g} at step {best.step}"
+    )
+    if not best.declared:
+        return f"{text} (guessed from the names: the task declares no metric)"
+    return text + (f", kept in {BEST}" if (run.folder / BEST).is_file() else "")
