@@ -50,7 +50,7 @@ def draw(runs: Sequence[Run], folder: Path) -> list[Path]:
     Raises:
         OSError: the folder cannot be written.
     """
-    if not any(run.curves for run in runs):
+    if not _metrics(runs):
         return []
     import matplotlib
 
@@ -183,32 +183,37 @@ def _label_axes(panel: "Axes", metric: str, values: dict[str, list[float]]) -> N
     panel.xaxis.set_major_formatter(
         FuncFormatter(lambda x, _: f"{x / 1000:g}k" if abs(x) >= 10_000 else f"{x:g}")
     )
+    panel.set_xlim(left=0)
     panel.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
-    if metric == LEARNING_RATE:
-        panel.set_ylim(bottom=0)
-    positive = [value for value in values["evaluation"] or every if value > 0]
     is_error = metric.rsplit("-", 1)[-1] in (*RATES, "loss")
-    if is_error and positive and min(every) >= 0 and max(every) > DECADE * min(positive):
-        if min(every) > 0:
+    positive = [value for value in values["evaluation"] or every if value > 0]
+    low, high = min(every), max(every)
+    if is_error and positive and low >= 0 and high > DECADE * min(positive):
+        linear = min(positive) / 5
+        if low >= linear:
             panel.set_yscale("log")
-        else:  # linear below the evaluations, so that a training set without errors has its place
-            panel.set_yscale("symlog", linthresh=min(positive) / 3, linscale=0.3)
-        panel.yaxis.set_major_locator(FixedLocator(_ticks(min(positive) / 3, min(every), max(every))))
+            panel.set_ylim(low / 1.3, high * 1.3)
+        else:  # linear far below the evaluations: a training set with hardly an error needs little space
+            panel.set_yscale("symlog", linthresh=linear, linscale=0.3)
+            panel.set_ylim(-linear / 4, high * 1.3)
+        panel.yaxis.set_major_locator(FixedLocator(_ticks(linear, low, high)))
         panel.yaxis.set_minor_locator(NullLocator())
         panel.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))  # forgotten with the old scale
+    elif (is_error or metric == LEARNING_RATE) and low >= 0 < high:
+        panel.set_ylim(0, 1.05 * high)  # from zero, lest noise looks like progress
 
 
 def _ticks(linear: float, low: float, high: float) -> list[float]:
     """1, 2 and 5 times the powers of ten; powers alone where there are many; and zero.
 
     Args:
-        linear: below it the axis is linear where it reaches down to zero.
+        linear: below it, where there is anything, the axis is linear and reaches down to zero.
         low, high: what the axis shows.
     """
-    begin = low if low > 0 else linear
+    begin = max(low, linear)
     leading = (1, 2, 5) if high / begin < DECADE**2.7 else (1,)
     powers = range(math.floor(math.log10(begin)), math.ceil(math.log10(high)) + 1)
-    return [0.0] * (low <= 0) + [
+    return [0.0] * (low < linear) + [
         number * 10.0**power for power in powers for number in leading if number * 10.0**power >= begin * 0.7
     ]
 

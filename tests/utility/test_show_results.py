@@ -160,18 +160,21 @@ def test_error_rates_below_ten_percent_can_be_read(tmp_path):
     _, found = panels(write_run(tmp_path / "run", final=2.0))
     panel = found["WER (%)"]
     assert panel.get_yscale() == "symlog", "training reaches zero"
+    assert -1 < panel.get_ylim()[0] < 0 and 30 < panel.get_ylim()[1] < 50
     ticks = [tick for tick in panel.get_yticks() if 0 < tick <= 10]
     assert {1, 2, 5, 10} <= set(ticks)
-    assert found["loss"].get_yscale() == "log" and found["learning rate"].get_yscale() == "linear"
+    assert found["loss"].get_yscale() == "log" and 0.02 < found["loss"].get_ylim()[0] < 0.04
+    assert found["learning rate"].get_yscale() == "linear"
 
 
-def test_narrow_ranges_and_accuracies_stay_linear(tmp_path):
+def test_narrow_ranges_start_at_zero_and_accuracies_stay_linear(tmp_path):
     run = write_run(tmp_path / "run", final=500.0)
     for line, value in (("train", 0.01), ("dev", 0.9)):
         with (run / "metrics.jsonl").open("a") as file:
             file.write(json.dumps({"step": 1000, "split": line, "acc": value}) + "\n")
     _, found = panels(run)
     assert found["accuracy"].get_yscale() == "linear"
+    assert found["loss"].get_yscale() == "linear" and found["loss"].get_ylim()[0] == 0
     assert curves.axis_label("wer", [0.3, 1.1]) == "WER", "a fraction has no percent sign"
     assert curves.axis_label("lm-wer", [30.0]) == "LM WER (%)"
 
