@@ -29,6 +29,7 @@ from s3prl.utility.files import write_json
 from s3prl.utility.metric import Metric
 from s3prl.utility.recordings import BadAudio, Recording, read
 
+from . import summary
 from .assembly import build_models, import_expert
 from .bad_audio import BadAudioList, ReadRecordings
 
@@ -142,6 +143,15 @@ class Runner(Job):
             total_batch_num=total_batches,
         )  # fmt: skip
         return [str(name) for name in names] if isinstance(names, list) else []
+
+    def describe(self, loader: DataLoader) -> list[str]:
+        """Lines on the upstream's output and on how much data there is."""
+        splits = self.settings.train_dataloader, loader, self.settings.eval_dataloaders
+        return summary.describe(self.args.upstream, self.featurizer, summary.sizes(self.downstream, *splits))
+
+    def test_split(self) -> str | None:
+        """A test set that the task names."""
+        return summary.test_split(self.downstream, self.settings.eval_dataloaders)
 
     def note_dropped(self, notes: Sequence[BadAudio]) -> None:
         """List unreadable recordings in the experiment folder."""

@@ -29,7 +29,15 @@ def command(*arguments) -> list[str]:
 
 def tiny(**runner) -> str:
     """-o for a run of the example task that takes a second; keywords set fields of config.runner."""
-    fields = {"total_steps": 8, "log_step": 3, "eval_step": 4, "save_step": 2, "max_keep": 3, **runner}
+    fields = {
+        "total_steps": 8,
+        "log_step": 3,
+        "eval_step": 4,
+        "save_step": 2,
+        "max_keep": 3,
+        "draw_curves": False,
+    }
+    fields |= runner
     return ",,".join([TINY_EXAMPLE, *(f"config.runner.{name}={value!r}" for name, value in fields.items())])
 
 
@@ -47,6 +55,12 @@ def same(one, other) -> bool:
     if isinstance(one, (list, tuple)):
         return len(one) == len(other) and all(map(same, one, other))
     return one == other
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch):
+    """Drawing takes a second and most tests train; a test of the pictures undoes this."""
+    monkeypatch.setattr("s3prl.training.summary.draw_curves", lambda folder: [])
 
 
 @pytest.fixture

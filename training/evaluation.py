@@ -1,16 +1,15 @@
 """Evaluating one split: on all processes where the job allows it, with the result of one process."""
 
-import sys
 from collections import defaultdict
 from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
-from tqdm import tqdm
 
 from s3prl.utility import processes
 from s3prl.utility.device import is_out_of_memory
 from s3prl.utility.errors import UserError
+from s3prl.utility.progress import followed
 
 from .checkpoint import plain
 from .job import Job, Records
@@ -63,8 +62,8 @@ def _run(job: Job, split: str, shard: Shard) -> _Part:
     ratio = job.settings.evaluate_ratio
     total, batches = evaluation_batches(job.loader(split), job.seed, shard, ratio, job.prepare)
     part = _Part(defaultdict(list), [], [])
-    silent = not (sys.stderr.isatty() and processes.is_leader())
-    for loaded in tqdm(batches, total=total, desc=split, dynamic_ncols=True, leave=False, disable=silent):
+    shown = processes.is_leader()
+    for loaded in followed(batches, total, split, "batches", shown=shown, leave=False, on_stdout=True):
         number = loaded.key.position
         if loaded.notes:
             job.note_dropped(loaded.notes)

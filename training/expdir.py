@@ -97,6 +97,7 @@ def set_aside(folder: Path, newer_than: int | None) -> None:
     if newer_than is None:
         old = [*folder.glob("*.ckpt"), *folder.glob("events.out.tfevents.*")]
         old += [folder / name for name in JOURNALS if (folder / name).exists()]
+        old += [*folder.glob("result*.json"), *folder.glob("curves.*")]
     else:
         old = [path for step, path in numbered_states(folder) if step > newer_than]
     if not old:

@@ -84,6 +84,18 @@ class Job(ABC):
     def settings_to_save(self) -> dict[str, Any]:
         """What a checkpoint holds beside weights and the state of the training, such as Args and Config."""
 
+    def describe(self, loader: DataLoader) -> list[str]:
+        """Lines about models and data for the beginning of the log; called on the first process alone.
+
+        Args:
+            loader: of the training set.
+        """
+        return []
+
+    def test_split(self) -> str | None:
+        """The split that the trained model would be evaluated on next, for the advice at the end."""
+        return None
+
     def prepare(self, item: Any) -> Any:
         """An item of the data set as a batch needs it. Runs in the loading workers.
 

@@ -1,9 +1,7 @@
 """The training loop: updates in an order that a resumed run repeats; logs, evaluation, checkpoints."""
 
 import signal
-import sys
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,14 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from s3prl.utility import processes
+from s3prl.utility import processes, progress
 from s3prl.utility.device import is_out_of_memory
 from s3prl.utility.errors import Terminated, UserError
 
 from . import checkpoint as checkpoints
-from . import distributed, report
+from . import distributed, report, summary
 from .evaluation import evaluate
 from .expdir import journal_sizes, rewind_journals, set_aside
 from .head import Head
@@ -48,6 +45,7 @@ class Training:
         self._notes: list[Any] = []  # of items dropped since the last log
         self._failures = 0  # global batches in a row that were of no use
         self._stop_requested = False
+        self._logged_loss = float("nan")
         self.checkpoint = checkpoint
 
     def run(self) -> None:
@@ -70,6 +68,9 @@ class Training:
         loader = job.loader(self.settings.train_dataloader)
         check_train_loader(loader)
         self._epoch_updates = updates_per_epoch(loader, self.shard)
+        if leader:
+            self._say("\n".join(summary.opening(job, loader, self.shard, self._epoch_updates)))
+        processes.wait()  # the leader may have measured a corpus to describe it
         for model in job.trained.values():
             model.train()
         self._start_randomness()
@@ -80,7 +81,8 @@ class Training:
                 self._loop(stream)
         finally:
             self.logger.close()
-        self._say_where()
+        if leader:
+            self._say(summary.closing(job, self.head))
 
     def _start_randomness(self) -> None:
         states = (self.checkpoint or {}).get("Random")
@@ -91,25 +93,27 @@ class Training:
 
     def _loop(self, stream: Iterator[Loaded]) -> None:
         total = self.settings.total_steps
-        bar = tqdm(
-            total=total, initial=self.head.step, desc="train", dynamic_ncols=True,
-            disable=not (sys.stderr.isatty() and processes.is_leader()),
+        bar = progress.Progress(
+            total, "train", "updates", done=self.head.step, shown=processes.is_leader(), on_stdout=True,
+            line=self._progress_line,
         )  # fmt: skip
         while self.head.step < total:
             if not self._update(stream):
                 continue
-            bar.update()
             step = self.head.step
             last = step == total
             if last or step % self.settings.log_step == 0:
                 self._log(bar)
+            bar.update()
             names = []
             evaluating = last or step % self.settings.eval_step == 0
             if evaluating:
-                names = self._evaluate()
+                with bar.paused():
+                    names = self._evaluate()
             saving = last or step % self.settings.save_step == 0 or self._stop_requested
             if evaluating or saving:
-                self._save(names, saving)
+                with bar.paused():
+                    self._save(names, saving)
             if self._stop_requested and not last:
                 self._say(f"[Runner] Asked to stop: saved step {step}. The same command with -a continues.")
                 raise Terminated
@@ -180,7 +184,7 @@ class Training:
         if self._failures >= min(self._epoch_updates or MOST_FAILURES, MOST_FAILURES):
             raise UserError(f"The last {self._failures} batches all {what}. {advice}")
 
-    def _log(self, bar: tqdm) -> None:
+    def _log(self, bar: progress.Progress) -> None:
         """Let the job report the records of all processes since the last log; then add the loop's own."""
         split = self.settings.train_dataloader
         records, losses, norms = self.head.take_logs()
@@ -205,21 +209,31 @@ class Training:
             self.logger.add_scalar(f"runner/{name}", value, global_step=step)
         metrics = self.logger.take(split)
         self.logger.write(step, split, metrics)
-        bar.set_postfix(loss=f"{values['loss']:.3g}")
-        if self.job.verbose and bar.disable:
+        self._logged_loss = values["loss"]
+        bar.log(loss=f"{values['loss']:.3g}")
+        if self.job.verbose and not bar.on_terminal:
             self._say(f"step {step} {split}: {report.format_metrics(metrics)}")
+
+    def _progress_line(self, pace: list[str]) -> str:
+        """For a log file; the loss is that of the latest log or, between logs, of this process since then."""
+        losses = self.head.losses or [self._logged_loss]
+        place = f"step {self.head.step}/{self.settings.total_steps} {self.settings.train_dataloader}"
+        parts = [f"loss {sum(losses) / len(losses):.4g}", *pace]
+        if self.job.device.type == "cuda":
+            parts.append(f"GPU peak {torch.cuda.max_memory_allocated(self.job.device) / 2**30:.1f} GiB")
+        return f"[Runner] {place}: {' | '.join(parts)}"
 
     def _evaluate(self) -> list[str]:
         """Evaluate every split; names of checkpoints to save."""
         names, step = [], self.head.step
         for split in self.settings.eval_dataloaders:
-            start = time.monotonic()
+            start = progress.clock()
             names += evaluate(self.job, split, self.logger, step)
             metrics = self.logger.take(split)
             self.logger.write(step, split, metrics)
             self._say(
                 f"[Runner] step {step}/{self.settings.total_steps} {split}: "
-                f"{report.format_metrics(metrics)} ({time.monotonic() - start:.1f} s)"
+                f"{report.format_metrics(metrics)} ({progress.clock() - start:.1f} s)"
             )
         return names
 
@@ -291,20 +305,7 @@ class Training:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _say_where(self) -> None:
-        folder = self.job.expdir
-        kept = sorted(path.name for path in folder.glob("*.ckpt"))
-        skipped = ", ".join(
-            f"{count} {name.replace('_', ' ')}" for name, count in self.head.counters.items() if count
-        )
-        self._say(
-            f"[Runner] Trained to step {self.head.step}. Curves: tensorboard --logdir {folder} (numbers in "
-            f"{folder / report.JSONL}). Checkpoints in {folder}: {', '.join(kept)}."
-            + (f" Skipped updates: {skipped}." if skipped else "")
-        )
-
     @staticmethod
     def _say(text: str) -> None:
         if processes.is_leader():
-            tqdm.write(text, file=sys.stdout)
-            sys.stdout.flush()
+            progress.say(text)

@@ -2,10 +2,12 @@
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
-JSONL = "metrics.jsonl"
+from s3prl.utility.errors import first_line
+from s3prl.utility.results import JSONL, read_run
 
 
 class MetricLogger:
@@ -61,6 +63,21 @@ class MetricLogger:
         """Finish the event file."""
         if self._writer is not None:
             self._writer.close()
+
+
+def draw_curves(expdir: Path) -> list[Path]:
+    """Draw `curves.png` and `curves.pdf` from metrics.jsonl; returns their paths.
+
+    A run never fails for want of a picture: a full disk, a missing Matplotlib or whatever else is told in a
+    line, and the list is empty.
+    """
+    try:
+        from s3prl.utility import curves  # only here: Matplotlib takes its time to load
+
+        return curves.draw([read_run(expdir)], expdir)
+    except Exception as error:
+        print(f"warning: {expdir}: the curves are not drawn: {first_line(error)}", file=sys.stderr)
+        return []
 
 
 def _do_nothing(*args: Any, **kwargs: Any) -> None:

@@ -25,6 +25,7 @@ class RunnerSettings:
     train_dataloader: str = "train"
     fp16: bool = False  # autocast to float16 with loss scaling (GPU)
     bf16: bool = False  # autocast to bfloat16
+    draw_curves: bool = True  # into curves.png and curves.pdf, at the end
     evaluate_ratio: Ratio = 1.0  # part of every evaluation split to run
 
     def __post_init__(self) -> None:

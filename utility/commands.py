@@ -1,5 +1,9 @@
 """Our commands as a user types them: the scripts of a clone, or those that `pip install` puts on the path."""
 
+import importlib.util
+import shlex
+from pathlib import Path
+
 from s3prl.utility.paths import ROOT
 
 SCRIPTS = {
@@ -18,3 +22,10 @@ def command_line(name: str) -> str:
     """How to start the command `name`, for messages: `python run_downstream.py -m train` or `s3prl train`."""
     in_clone = (ROOT / "s3prl" / "__init__.py").is_file()
     return f"python {SCRIPTS[name]}" if in_clone else f"s3prl {name}"
+
+
+def tensorboard_command(folder: Path) -> str | None:
+    """What shows a run's curves in TensorBoard; None where that, which is optional, is not installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        return None
+    return f"tensorboard --logdir {shlex.quote(str(folder))}"

@@ -104,10 +104,9 @@ def _extent(response: http.client.HTTPResponse) -> tuple[int, int | None]:
 def _copy(
     response: http.client.HTTPResponse, file: IO[bytes], start: int, total: int | None, name: str
 ) -> None:
-    from tqdm import tqdm
+    from s3prl.utility.progress import Progress
 
-    quiet = not sys.stderr.isatty()
-    with tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=name[:40], disable=quiet) as bar:
+    with Progress(total, name[:40], "B", done=start, scaled=True) as progress:
         while True:
             try:
                 block = response.read1(BLOCK)  # what is there now, so that little is lost in a kill
@@ -116,7 +115,7 @@ def _copy(
             if not block:
                 return
             file.write(block)
-            bar.update(len(block))
+            progress.update(len(block))
 
 
 def _open(url: str, headers: dict[str, str]) -> http.client.HTTPResponse:

@@ -84,12 +84,13 @@ def best_step(log: Log, split: str, lower_is_better: bool | None = None) -> int:
         raise UserError(f"{log.path} has no score of '{split}', only of {', '.join(log.scores)}.")
     if lower_is_better is None and split in log.best_steps:
         return log.best_steps[split]
-    lower = _lower_is_better(log, log.metrics[split]) if lower_is_better is None else lower_is_better
+    lower = lower_wins(log, log.metrics[split]) if lower_is_better is None else lower_is_better
     scores = log.scores[split]
     return (min if lower else max)(sorted(scores), key=lambda step: float(scores[step]))
 
 
-def _lower_is_better(log: Log, metric: str) -> bool:
+def lower_wins(log: Log, metric: str) -> bool:
+    """What the task declares of a metric, else what its name says."""
     if log.headline is not None and log.headline.name == metric:
         return log.headline.lower_is_better
     return metric.lower() in LOWER_IS_BETTER

@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from tqdm import tqdm
-
 from s3prl.utility.audio import AudioError, num_samples
 from s3prl.utility.cpus import cpu_count
 from s3prl.utility.download import hub_dir
 from s3prl.utility.errors import UserError
 from s3prl.utility.files import write_atomically
 from s3prl.utility.locks import exclusive
+from s3prl.utility.progress import followed
 
 COLUMNS = ["", "file_path", "length", "label"]
 CHECKED_ROWS = 32  # of a table that was there before, whose files are looked at again
@@ -119,7 +118,7 @@ def find_splits(root: Path, extension: str = ".flac") -> list[str]:
 
 
 def measure(root: Path, files: Sequence[str], n_jobs: int = -1, title: str = "lengths") -> Measured:
-    """Read the headers of `files` (relative to `root`), with a progress bar; lengths are longest first."""
+    """Read the headers of `files` (relative to `root`), showing progress; lengths are longest first."""
 
     def read(file: str) -> int | str:
         try:
@@ -132,9 +131,8 @@ def measure(root: Path, files: Sequence[str], n_jobs: int = -1, title: str = "le
     # A header costs a tenth of a millisecond of computing and some of waiting: threads, not processes.
     workers = min(32, 4 * cpu_count()) if n_jobs < 1 else n_jobs
     with ThreadPoolExecutor(workers) as pool:
-        results = dict(
-            zip(files, tqdm(pool.map(read, files), total=len(files), desc=title, disable=None), strict=True)
-        )
+        found = followed(pool.map(read, files), len(files), title, "lengths")
+        results = dict(zip(files, found, strict=True))
     return Measured(
         _longest_first({file: found for file, found in results.items() if isinstance(found, int)}),
         {file: found for file, found in results.items() if isinstance(found, str)},

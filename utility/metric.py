@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from s3prl.utility.errors import UserError
 from s3prl.utility.files import write_json
 
 FILE_NAME = "metric.json"
@@ -35,8 +36,15 @@ class Metric:
 
     @classmethod
     def of(cls, expdir: Path) -> "Metric | None":
-        """That of an experiment folder; None where none is kept, as by the public S3PRL."""
+        """That of an experiment folder; None where none is kept, as by the public S3PRL.
+
+        Raises:
+            UserError: the file is damaged.
+        """
         path = expdir / FILE_NAME
         if not path.is_file():
             return None
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{path} is damaged ({error}). Remove it: training writes it again.") from error

@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import os
 import re
 import sys
 from typing import Any
@@ -113,7 +114,8 @@ def apply_override(
             _set_argument(args, names, value)
         else:
             _set_config(config, names, value, adding, optional or {})
-        print(f"[Override] - {field} = {value!r}", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":  # of several processes one tells it
+            print(f"[Override] - {field} = {value!r}", file=sys.stderr)
 
 
 def _set_argument(args: argparse.Namespace, names: list[str], value: Any) -> None:

@@ -1,108 +1,68 @@
-"""The metrics of an experiment as a table, and its curves as a picture.
+"""The metrics of runs as a table, and their curves in curves.png and curves.pdf; also while they train.
 
 python -m s3prl.utility.show_results result/downstream/my_run
+python -m s3prl.utility.show_results result/downstream                 # every run below, in one picture
+python -m s3prl.utility.show_results run_a run_b --output comparison
 """
 
 import argparse
-import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from s3prl.utility.errors import UserError, command
-from s3prl.utility.metric import Metric
-
-RUNNERS_OWN = ("learning-rate", "gradient-norm", "nan_gradients", "out_of_memory")
-
-
-def results_of(expdir: Path) -> dict[str, dict[str, Any]]:
-    """What `-m evaluate` wrote for every split of an experiment: split -> content of its result file.
-
-    Raises:
-        UserError: nothing has been evaluated yet.
-    """
-    found = {}
-    for path in sorted(expdir.glob("result-*.json")):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        found[content["split"]] = content
-    if not found:
-        raise UserError(
-            f"{expdir} has no result yet. Run: python run_downstream.py -m evaluate -t SPLIT "
-            f"-e {expdir}/dev-best.ckpt"
-        )
-    return found
-
-
-def table(results: dict[str, dict[str, Any]]) -> str:
-    """The results as text: a row for every split, a column for every metric."""
-    names = list(dict.fromkeys(name for result in results.values() for name in result["metrics"]))
-    rows = [["split", "step", *names]]
-    for split, result in results.items():
-        values = [result["metrics"].get(name) for name in names]
-        rows.append([split, str(result["step"]), *("-" if v is None else f"{v:.4g}" for v in values)])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    rows.insert(1, ["-" * width for width in widths])
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
-    )
-
-
-def curves(expdir: Path) -> dict[str, dict[str, list[tuple[int, float]]]]:
-    """The training curves in metrics.jsonl: metric -> split -> [(step, value)]."""
-    found: dict[str, dict[str, list[tuple[int, float]]]] = {}
-    path = expdir / "metrics.jsonl"
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        metrics = json.loads(line)
-        step, split = metrics.pop("step"), metrics.pop("split")
-        for name, value in metrics.items():
-            if value is not None and name not in RUNNERS_OWN:
-                found.setdefault(name, {}).setdefault(split, []).append((step, value))
-    return found
-
-
-def draw_curves(expdir: Path) -> Path | None:
-    """Draw every metric over the steps into `curves.png`; None when there is nothing to draw."""
-    found = curves(expdir)
-    if not found:
-        return None
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, len(found), figsize=(4.5 * len(found), 3.5), squeeze=False)
-    for axis, (name, splits) in zip(axes[0], found.items(), strict=True):
-        for split, points in splits.items():
-            axis.plot(*zip(*points, strict=True), label=split, marker="." if len(points) < 30 else None)
-        axis.set(title=name, xlabel="step")
-        axis.set_ylim(bottom=0)
-        axis.grid(alpha=0.3)
-        axis.legend()
-    figure.tight_layout()
-    path = expdir / "curves.png"
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
-    return path
+from s3prl.utility import results
+from s3prl.utility.commands import tensorboard_command
+from s3prl.utility.errors import command, first_line
 
 
 @command
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print the table of one experiment and draw its curves."""
+    """Print the table of the runs and draw their curves."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("expdir", type=Path, help="the experiment folder")
-    expdir = parser.parse_args(argv).expdir
-    print(f"{table(results_of(expdir))}\n")
-    if headline := Metric.of(expdir):
-        better = "lower" if headline.lower_is_better else "higher"
-        print(f"judged by    {headline.name} on {headline.split}, {better} is better")
-    picture = draw_curves(expdir)
-    if picture is not None:
-        print(f"curves       {picture} (or: tensorboard --logdir {expdir})")
-        print(f"numbers      {expdir / 'metrics.jsonl'}")
-    print(f"checkpoints  {', '.join(str(path) for path in sorted(expdir.glob('*.ckpt')))}")
+    parser.add_argument(
+        "folders", type=Path, nargs="+", metavar="FOLDER", help="a run's folder, or one above several runs"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FOLDER",
+        help="where the pictures go (default: the folder of the run, or the one above all of the runs)",
+    )  # fmt: skip
+    options = parser.parse_args(argv)
+    runs = [results.read_run(folder) for folder in results.find_runs(options.folders)]
+    print(f"{results.table(runs)}\n")
+    for name, run in zip(results.names_of(runs), runs, strict=True):
+        label = f"{name}: " if len(runs) > 1 else ""
+        print(f"decided by   {label}{results.decision(run)}")
+    print(f"curves       {_draw(runs, options.output)}")
+    if len(runs) == 1:
+        folder = runs[0].folder
+        if runs[0].curves:
+            print(f"numbers      {folder / results.JSONL}{_tensorboard(folder)}")
+        print(f"checkpoints  {', '.join(map(str, sorted(folder.glob('*.ckpt')))) or 'none'}")
+
+
+def _draw(runs: Sequence[results.Run], output: Path | None) -> str:
+    """Draw the curves; says where they are, or why there are none: the table is there all the same."""
+    folder = output or _common_folder([run.folder for run in runs])
+    try:
+        from s3prl.utility import curves  # only here: Matplotlib takes its time to load
+
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = curves.draw(runs, folder)
+    except (OSError, ImportError) as error:
+        return f"not drawn ({first_line(error)}). Choose a folder for them with --output."
+    return ", ".join(map(str, paths)) or f"nothing to draw yet: no {results.JSONL} has a complete line"
+
+
+def _common_folder(folders: Sequence[Path]) -> Path:
+    return folders[0] if len(folders) == 1 else Path(os.path.commonpath([path.parent for path in folders]))
+
+
+def _tensorboard(folder: Path) -> str:
+    shown = tensorboard_command(folder)
+    return f" (or: {shown})" if shown else ""
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from s3prl.training.sampling import BucketBatchSampler
 from s3prl.utility.recordings import Recording
 from s3prl.utility.typed import at_least
 
-from .items import Item
+from .items import Item, seconds_of
 
 Row = tuple[Recording, Any, Item]
 Size = Annotated[int, at_least(1)]
@@ -44,6 +44,11 @@ class ItemDataset(Dataset):
 
     def __len__(self) -> int:
         return len(self.items)
+
+    @property
+    def seconds(self) -> float | None:
+        """Of audio in all items, before any crop; None where that is not known without reading them."""
+        return seconds_of(self.items)
 
     def __getitem__(self, index: int) -> Row:
         item = self.items[index]

@@ -1,8 +1,10 @@
 """An item of a data set: what to hear, what is known about it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from s3prl.utility.audio import SAMPLE_RATE
 from s3prl.utility.recordings import Recording
 
 
@@ -21,3 +23,16 @@ class Item:
     recording: Recording
     label: Any
     samples: int = 0
+
+
+def seconds_of(items: Sequence[Item]) -> float | None:
+    """Seconds of audio in all items; None where the length of most is not known without reading them."""
+    known = [length for item in items if (length := _seconds(item)) is not None]
+    return sum(known) if known and 2 * len(known) > len(items) else None
+
+
+def _seconds(item: Item) -> float | None:
+    start, stop = item.recording.start, item.recording.stop
+    if stop is not None:
+        return stop - (start or 0.0)
+    return item.samples / SAMPLE_RATE if item.samples else None

@@ -63,6 +63,7 @@ class SequenceTask(Task):
         self.dictionary = CharacterDictionary.from_file(self.find(settings.dict_path))
         self.decoder_options = DecoderOptions.from_config(settings.decoder_args, self.launch_dir)
         self._decoder: BeamSearchDecoder | None = None
+        self._checked: set[str] = set()  # splits whose characters have been looked at
         chosen, block, where = model_choice(modelrc)
         sizes = (chosen.project_dim, len(self.dictionary), upstream_rate)
         self.projector = nn.Linear(upstream_dim, chosen.project_dim)
@@ -73,7 +74,10 @@ class SequenceTask(Task):
         return self.dictionary.encode(item.label)
 
     def warn_of_unknown_characters(self, split: str, items: list[Item]) -> None:
-        """Say which characters of the transcripts the dictionary lacks, and how many there are."""
+        """Say once which characters of the transcripts the dictionary lacks, and how many there are."""
+        if split in self._checked:
+            return
+        self._checked.add(split)
         unknown = self.dictionary.unknown_characters(item.label for item in items)
         if unknown:
             most = ", ".join(f"{character} ({count})" for character, count in unknown.most_common(20))

@@ -22,7 +22,7 @@ from s3prl.utility.paths import find_path
 from s3prl.utility.typed import typed
 
 from .dataset import ItemDataset, LoaderSettings, evaluation_loader, training_loader
-from .items import Item
+from .items import Item, seconds_of
 
 Records = dict[str, list]
 Settings = TypeVar("Settings")
@@ -93,6 +93,11 @@ class Task(nn.Module):
     def find(self, path: str | Path) -> Path:
         """A path of the config, from wherever the experiment runs."""
         return find_path(path, self.launch_dir)
+
+    def split_size(self, split: str) -> tuple[int, float | None]:
+        """Utterances of a split, and its seconds of audio where they are known without reading any."""
+        items = self.items(split)
+        return len(items), seconds_of(items)
 
     def get_dataloader(self, split: str) -> DataLoader:
         """Batches `(recordings, targets, items)` of a split.

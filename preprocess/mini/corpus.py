@@ -8,11 +8,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tqdm import tqdm
-
 from s3prl.utility.cpus import cpu_count
 from s3prl.utility.errors import UserError
 from s3prl.utility.locks import exclusive
+from s3prl.utility.progress import Progress
 
 MANIFEST = "mini.json"
 
@@ -110,19 +109,18 @@ def each(work: Callable[[Job], Result], jobs: Iterable[Job], n_jobs: int, title:
     """Do every job in `n_jobs` processes (-1: one per CPU); results come in the order of the jobs."""
     jobs = list(jobs)
     workers = min(len(jobs), cpu_count() if n_jobs < 1 else n_jobs)
-    bar = tqdm(total=len(jobs), desc=title, unit="chapter", disable=None)
-    with bar:
+    with Progress(len(jobs), title, "chapters") as progress:
         if workers <= 1:
             for job in jobs:
                 yield work(job)
-                bar.update()
+                progress.update()
             return
         # A fork would copy whatever threads and locks the caller has; a fresh process has none.
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             try:
                 for result in pool.map(work, jobs):
                     yield result
-                    bar.update()
+                    progress.update()
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise

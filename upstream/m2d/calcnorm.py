@@ -1,15 +1,14 @@
 """The statistics pass in front of M2D: an upstream that only measures a task's log-mel."""
 
-import sys
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
 from torch import Tensor
-from tqdm import tqdm
 
 from s3prl.utility import processes
 from s3prl.utility.errors import UserError
+from s3prl.utility.progress import Progress
 
 from ..features.frames import check_lengths, check_wavs
 from ..interfaces import UpstreamBase
@@ -87,7 +86,7 @@ class StatisticsExpert(UpstreamBase):
 
     def _forget(self) -> None:
         self._running = kept.RunningStatistics()
-        self._bar: tqdm | None = None
+        self._progress: Progress | None = None
 
     def _log_mel(self, wavs: list[Tensor]) -> Tensor:
         wavs = check_wavs(wavs)
@@ -99,16 +98,14 @@ class StatisticsExpert(UpstreamBase):
             raise UserError("m2d_calcnorm measures in one process. Run it without torchrun.")
         features = self._log_mel(wavs)
         self._running.add(features)
-        if self._bar is None:
-            self._bar = tqdm(
-                total=self.updates, desc="statistics", dynamic_ncols=True, disable=not sys.stderr.isatty()
-            )
-        self._bar.update()
+        if self._progress is None:
+            self._progress = Progress(self.updates, "statistics", "batches")
+        self._progress.update()
         return features
 
     def _report(self) -> None:
         self._reported = True
-        self._bar.close()
+        self._progress.close()
         statistics = self._running.result()
         if self._task is not None:
             print(f"{self.name} Kept in {kept.write(statistics, self._task)}, where -u m2d finds them.")

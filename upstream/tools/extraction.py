@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from s3prl.utility.audio import AudioError, load
 from s3prl.utility.device import is_out_of_memory
 from s3prl.utility.errors import UserError
+from s3prl.utility.progress import Progress
 from s3prl.utility.recordings import BadAudio
 
 from ..encoding import Encoder
@@ -51,7 +51,7 @@ class Extraction:
         seconds = sum(lengths[name] for batch in todo for name in batch) / SAMPLE_RATE
         with (
             ThreadPoolExecutor(self.n_jobs) as pool,
-            tqdm(total=round(seconds), unit="s", desc="audio", disable=None) as bar,
+            Progress(round(seconds), "extraction", "s of audio") as progress,
             torch.no_grad(),
         ):
             writing: list[Future[Entry]] = []
@@ -63,7 +63,7 @@ class Extraction:
                     for name, features in computed.items()
                     if name not in self.folder.done
                 ]
-                bar.update(sum(map(len, wavs.values())) // SAMPLE_RATE)
+                progress.update(sum(map(len, wavs.values())) // SAMPLE_RATE)
             self._note(writing)
 
     def _to_compute(self, batch: list[str]) -> list[str]:
