@@ -76,7 +76,7 @@ def test_a_model_of_any_number_of_layers_gives_the_output_of_each(num_layers, ch
         paras.update(num_layers=num_layers, residual=False, vq=None)
         state["model"] = Apc(ApcConfig(**paras), 80).state_dict()
 
-    expert = hub.vq_apc_local(ckpt=changed(resize)).eval()
+    expert = hub.apc_local(ckpt=changed(resize)).eval()
     wavs = golden.load("apc").wavs
     assert [state.shape for state in expert(wavs)["hidden_states"]] == [(3, 38, 32)] * num_layers
 

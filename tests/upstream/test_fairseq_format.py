@@ -103,7 +103,7 @@ def test_a_weight_of_another_shape_is_refused_with_both_shapes(changed):
         ("wav2vec2_base", "pos_conv_depth", 5),
         ("wav2vec2_base", "extractor_mode", "batch_norm"),
         ("wavlm_base", "gru_rel_pos", False),
-        ("data2vec", "layer_norm_first", True),
+        ("data2vec", "extractor_mode", "default"),
     ],
 )
 def test_a_network_that_is_not_supported_is_refused_by_its_setting(fixture, setting, value, changed):
