@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .grouping import in_equal_lengths
 from .interfaces import traits_of
-
-Wav = Tensor | np.ndarray
+from .waves import Wav, prepared
 
 
 class Encoder:
@@ -37,8 +35,10 @@ class Encoder:
             return self._run(self.tensors(wavs))
 
     def tensors(self, wavs: Sequence[Wav]) -> list[Tensor]:
-        """The waves on the device, as float32 [samples]."""
-        return [torch.as_tensor(wav, dtype=torch.float32).to(self.device, non_blocking=True) for wav in wavs]
+        """The waves on the device, as float32 [samples]; raises a UserError where they are not that."""
+        look = self.device.type != "cpu"  # on the CPU the upstream looks itself
+        ready = prepared(wavs, torch.device("cpu"), look=look)
+        return [wav.to(self.device, non_blocking=True) for wav in ready]
 
     def _apart(self, wavs: list[Tensor]) -> dict[str, Any]:
         return in_equal_lengths(self.upstream, wavs)
