@@ -40,6 +40,7 @@ WEIGHTS = ("model_weight", "model", "weights", "Transformer", "Distiller", "stat
 CONFIGURATIONS = ("cfg", "args", "model_cfg", "task_cfg", "config", "Config", "Upstream_Config")
 FAIRSEQ = ("data2vec", "hubert", "wav2vec2")  # its names of networks begin so
 FINE_TUNED = "w2v_encoder.w2v_model."  # where fairseq's recognisers keep the pre-trained network
+CONVOLUTIONS = r"feature_extractor\.conv_layers\.0\.0\."
 LIBRARY = r"(\w+\.)?(feature_projection\.projection|encoder\.layers\.0\.attention\.[kqv]_proj)\."
 
 
@@ -67,7 +68,7 @@ def _fairseq(name: str, *options: str, weights: str) -> Callable[[_Content], boo
     """
 
     def holds(content: _Content) -> bool:
-        if not content.has(r"feature_extractor\.conv_layers\.0\.0\.") or not content.has(r"encoder\.layers\."):
+        if not content.has(CONVOLUTIONS) or not content.has(r"encoder\.layers\."):
             return False
         if any(content.named(network) for network in FAIRSEQ):
             return content.named(name)
@@ -92,8 +93,7 @@ SIGNS: dict[str, Callable[[_Content], bool]] = {
     "wav2vec": lambda content: content.has(r"feature_aggregator\."),
     "wavlm": lambda content: content.has(r"encoder\.layers\.\d+\.self_attn\.relative_attention_bias\."),
     "unispeech_sat": lambda content: (
-        content.has(r"feature_extractor\.conv_layers\.0\.0\.")
-        and (content.flat or content.has("spk_proj|layer_norm_for_extract"))
+        content.has(CONVOLUTIONS) and (content.flat or content.has("spk_proj|layer_norm_for_extract"))
     ),
     "data2vec": _fairseq("data2vec", "average_top_k_layers", "ema_decay", weights="_ema"),
     "hubert": _fairseq("hubert", "label_rate", "untie_final_proj", weights="label_embs_concat"),

@@ -11,10 +11,11 @@ from s3prl.utility.config import nearest
 from s3prl.utility.errors import UserError
 
 # Folders whose models have no options but those that their constructors name. All others may take any.
-STRICT = frozenset(
-    "apc audio_albert baseline byol_a cpc data2vec decoar decoar2 distiller example hf hubert log_stft m2d "
-    "mockingjay npc pase tera unispeech_sat vq_apc vq_wav2vec wav2vec wav2vec2 wavlm".split()
-)
+STRICT = {
+    "apc", "audio_albert", "baseline", "byol_a", "cpc", "data2vec", "decoar", "decoar2", "distiller",
+    "example", "hf", "hubert", "log_stft", "m2d", "mockingjay", "npc", "pase", "tera", "unispeech_sat",
+    "vq_apc", "vq_wav2vec", "wav2vec", "wav2vec2", "wavlm",
+}  # fmt: skip
 # What the runner and the public S3PRL may give to any entry.
 GENERAL = (
     "ckpt", "model_config", "refresh", "alone", "public_batch", "feature_selection", "hooks",

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from s3prl.utility.errors import UserError
 
+from .features.frames import check_lengths
 from .pickling import Tap, allow_weight_norm
 from .waves import SAMPLE_RATE, Wav, prepared, utterances
 
@@ -122,11 +123,14 @@ class UpstreamBase(nn.Module, metaclass=_RegistersHooks):
                 which is a batch of one.
 
         Raises:
-            UserError: a wave that is not [samples] of finite floats (named by its place in the batch).
+            UserError: a wave that is not [samples] of finite floats, or too short for a frame (named by its
+                place in the batch).
         """
         parameter = next(self.parameters(), None)
         double = parameter is not None and parameter.dtype == torch.float64
         wavs = prepared(wavs, device_of(self), torch.float64 if double else torch.float32)
+        enough = self.num_frames or int  # where frames are not known, one sample is
+        check_lengths(wavs, enough, getattr(self, "name", type(self).__name__))
         self._hook_hiddens.clear()
         result = super().__call__(wavs, *args, **kwargs) or {}
         if not isinstance(result, dict):

@@ -30,8 +30,8 @@ class Tap:
         name = getattr(self.transform, "__qualname__", "")
         if "<lambda>" in name or "<locals>" in name:
             raise pickle.PicklingError(
-                f"The hook '{self.identifier}' is {name}, which pickle cannot find again: define its function "
-                "with `def` at the top of a module."
+                f"The hook '{self.identifier}' is {name}, which pickle cannot find again: define its "
+                "function with `def` at the top of a module."
             )
         return type(self), (self.identifier, self.transform, self.kept)
 
@@ -48,7 +48,7 @@ def _reduce(module: nn.Module, protocol: int) -> tuple:
     norms = {}
     for name, parts in module.parametrizations.items():
         if len(parts) != 1 or type(parts[0]).__name__ != "_WeightNorm":
-            raise pickle.PicklingError(f"The parametrisation of {name} is no weight norm: save the state_dict().")
+            raise pickle.PicklingError(f"{name} is parametrised by no weight norm: save the state_dict().")
         norms[name] = (parts[0].dim, parts.original0, parts.original1)
     state = {**module.__dict__, "_modules": {**module._modules}}
     del state["_modules"]["parametrizations"]

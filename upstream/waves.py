@@ -30,8 +30,8 @@ def utterances(wavs: Any) -> list[Wav]:
     if wavs.ndim == 2 and not (wavs.shape[1] <= MOST_CHANNELS < wavs.shape[0]):
         return list(wavs)
     raise UserError(
-        f"Waves must be a list of [samples], one tensor or array [batch, samples], or a single wave [samples], "
-        f"but are one {list(wavs.shape)}.{_channels(tuple(wavs.shape), 'wavs')}"
+        "Waves must be a list of [samples], one tensor or array [batch, samples], or a single wave "
+        f"[samples], but are one {list(wavs.shape)}.{_channels(tuple(wavs.shape), 'wavs')}"
     )
 
 
@@ -59,13 +59,13 @@ def prepared(
         look: whether to look for samples that are no numbers.
 
     Raises:
-        UserError: see `check_wavs`; or a wave without samples, or with samples that are no numbers.
+        UserError: see `check_wavs`; or a wave with samples that are no numbers.
     """
     given = utterances(wavs)
     checked = check_wavs(given)
     look = look and not (torch.compiler.is_compiling() or torch.jit.is_tracing())
     for index, wav in enumerate(checked):
-        if len(wav) == 0 or (look and wav.device.type == "cpu" and not _is_finite(wav)):
+        if look and wav.device.type == "cpu" and not _is_finite(wav):
             raise UserError(f"Utterance {index} of a batch of {len(checked)} {_flaw(wav)}")
     return [
         wav.to(device if isinstance(one, np.ndarray) else wav.device, dtype)
@@ -75,7 +75,8 @@ def prepared(
 
 def _checked(wav: Any, where: str) -> Tensor:
     if isinstance(wav, np.ndarray) and wav.dtype.kind == "f":
-        wav = torch.from_numpy(np.require(wav, np.float64 if wav.dtype.itemsize > 4 else np.float32, ["C", "W"]))
+        precision = np.float64 if wav.dtype.itemsize > 4 else np.float32
+        wav = torch.from_numpy(np.require(wav, precision, ["C", "W"]))
     if not isinstance(wav, Tensor | np.ndarray):
         raise UserError(f"{where} must be a tensor or array [samples], but is a {type(wav).__name__}.")
     if wav.ndim != 1:
@@ -83,7 +84,8 @@ def _checked(wav: Any, where: str) -> Tensor:
             f"{where} must be [samples], but is {list(wav.shape)}.{_channels(tuple(wav.shape), 'wav')}"
         )
     if not isinstance(wav, Tensor) or not wav.is_floating_point():
-        raise UserError(f"{where} must hold floats in [-1, 1], but holds {wav.dtype}. {_scaling(str(wav.dtype))}")
+        scaling = _scaling(str(wav.dtype))
+        raise UserError(f"{where} must hold floats in [-1, 1], but holds {wav.dtype}. {scaling}")
     return wav.float() if wav.dtype in HALF else wav
 
 
@@ -112,8 +114,6 @@ def _is_finite(wav: Tensor) -> bool:
 
 
 def _flaw(wav: Tensor) -> str:
-    if len(wav) == 0:
-        return "has 0 samples. Remove it from the data, or lengthen it with silence."
     places = (~wav.detach().isfinite()).nonzero()[:, 0].tolist()
     return (
         f"has {len(places)} samples that are NaN or infinite, the first at {places[0] / SAMPLE_RATE:.3f} s. "

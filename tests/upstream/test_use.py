@@ -192,8 +192,8 @@ def test_arrays_and_single_waves_are_taken(name):
 REFUSED = [
     ([], "No utterance was given"),
     ([WAVS[0], torch.zeros(0)], "Utterance 1 of a batch of 2 has 0 samples"),
-    ([(WAVS[0] * 9999).short()], r"Utterance 0 .* holds torch\.int16\. Divide 16-bit samples by 32768: wav / 32768"),
-    ((WAVS[0] * 9999).numpy().astype(np.int16), r"holds int16\. Divide 16-bit samples by 32768"),
+    ([(WAVS[0] * 9999).short()], r"Utterance 0 .* holds torch\.int16\. Divide 16-bit samples by 32768"),
+    ((WAVS[0] * 9999).numpy().astype(np.int16), r"holds int16\. .* by 32768: wav / 32768"),
     ([(WAVS[0] * 9999).int()], "Divide 32-bit samples by 2147483648"),
     ([WAVS[0] > 0], r"floats in \[-1, 1\], but holds torch\.bool"),
     ([WAVS[0], torch.zeros(2, 4000)], r"Utterance 1 .* 2 channels: give one, wav\[0\], or .*wav\.mean\(0\)"),

@@ -27,10 +27,10 @@ class UpstreamExpert(FairseqUpstream):
     def network(
         self, kind: type[transformers.PreTrainedModel], config: transformers.PretrainedConfig
     ) -> transformers.PreTrainedModel:
-        """The library's network; with norms before the sublayers, which it lacks, the encoder of wav2vec 2.0."""
+        """The library's network, which lacks norms before the sublayers: they are in that of wav2vec 2.0."""
         model = super().network(kind, config)
         if config.do_stable_layer_norm:
-            positions = model.encoder.pos_conv_embed
-            model.encoder = transformers.models.wav2vec2.modeling_wav2vec2.Wav2Vec2EncoderStableLayerNorm(config)
+            wav2vec2, positions = transformers.models.wav2vec2, model.encoder.pos_conv_embed
+            model.encoder = wav2vec2.modeling_wav2vec2.Wav2Vec2EncoderStableLayerNorm(config)
             model.encoder.pos_conv_embed = positions
         return model

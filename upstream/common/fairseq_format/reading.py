@@ -15,7 +15,6 @@ from ...interfaces import SAMPLE_RATE
 from ...loading import read as read_file
 
 
-
 @dataclass(frozen=True)
 class Published:
     """What a checkpoint file says about its network."""
@@ -46,8 +45,8 @@ def read(ckpt: str | None, family: str) -> Published:
         weights = {name.removeprefix(FINE_TUNED): value for name, value in weights.items()}
     if not isinstance(weights, dict) or not settings:
         raise UserError(
-            f"{path} is not a checkpoint of {NAMES[family]}: it should hold cfg (or args) and model, or model_cfg, "
-            f"task_cfg and model_weight; it holds {', '.join(map(str, state)) or 'nothing'}."
+            f"{path} is not a checkpoint of {NAMES[family]}: it should hold cfg (or args) and model, or "
+            f"model_cfg, task_cfg and model_weight; it holds {', '.join(map(str, state)) or 'nothing'}."
         )
     settings = settings | {"sample_rate": task.get("sample_rate", SAMPLE_RATE)}
     return Published(path, settings, bool(task.get("normalize", False)), weights)

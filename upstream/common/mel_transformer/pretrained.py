@@ -18,7 +18,7 @@ from .model import SpecPredictionHead, TransformerConfig, TransformerModel
 
 # Names of a layer norm's parameters in files of 2020.
 OLD_NAMES = {"gamma": "weight", "beta": "bias"}
-OLD_NAME = re.compile(r"(.*LayerNorm(?:\.\d+)?\.)(gamma|beta)")
+OLD_NAME = re.compile(r"(LayerNorm(?:\.\d+)?\.)(gamma|beta)$")
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,10 @@ def read(ckpt: str | None, family: str) -> Pretrained:
 
 def _renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights by the names of today."""
-    matches = {name: OLD_NAME.fullmatch(name) for name in weights}
-    return {match[1] + OLD_NAMES[match[2]] if match else name: weights[name] for name, match in matches.items()}
+    return {
+        OLD_NAME.sub(lambda match: match[1] + OLD_NAMES[match[2]], name): value
+        for name, value in weights.items()
+    }
 
 
 def _audio(config: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
