@@ -21,17 +21,20 @@ def utterances(wavs: Any) -> list[Wav]:
     """A list of waves, whether it was given as one, as [batch, samples], or as a single wave [samples].
 
     Raises:
-        UserError: a tensor or array of another shape.
+        UserError: something else, or a tensor or array of another shape.
     """
-    if not isinstance(wavs, Tensor | np.ndarray):
+    if isinstance(wavs, Sequence) and not isinstance(wavs, str):
         return list(wavs)
-    if wavs.ndim == 1:
-        return [wavs]
-    if wavs.ndim == 2 and not (wavs.shape[1] <= MOST_CHANNELS < wavs.shape[0]):
-        return list(wavs)
+    found = f"a {type(wavs).__name__}."
+    if isinstance(wavs, Tensor | np.ndarray):
+        if wavs.ndim == 1:
+            return [wavs]
+        if wavs.ndim == 2 and not (wavs.shape[1] <= MOST_CHANNELS < wavs.shape[0]):
+            return list(wavs)
+        found = f"one {list(wavs.shape)}.{_channels(tuple(wavs.shape), 'wavs')}"
     raise UserError(
         "Waves must be a list of [samples], one tensor or array [batch, samples], or a single wave "
-        f"[samples], but are one {list(wavs.shape)}.{_channels(tuple(wavs.shape), 'wavs')}"
+        f"[samples], but are {found}"
     )
 
 

@@ -201,6 +201,8 @@ REFUSED = [
     ([torch.zeros(1, 4000)], r"Give its only channel, wav\[0\]"),
     (torch.zeros(4000, 2), r"one \[4000, 2\].* 2 channels: give one, wavs\[:, 0\]"),
     (torch.zeros(2, 1, 4000), r"single wave \[samples\], but are one \[2, 1, 4000\]"),
+    ("a.wav", "Waves must be a list .*, but are a str"),
+    (None, "but are a NoneType"),
     (["a.wav"], "Utterance 0 of a batch of 1 must be a tensor or array .*, but is a str"),
     ([WAVS[0].tolist()], "but is a list"),
 ]
