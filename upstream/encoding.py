@@ -36,7 +36,8 @@ class Encoder:
 
     def tensors(self, wavs: Sequence[Wav]) -> list[Tensor]:
         """The waves on the device, as float32 [samples]; raises a UserError where they are not that."""
-        look = self.device.type != "cpu"  # on the CPU the upstream looks itself
+        # On the CPU the upstream looks itself, but only at a part of the batch when they are apart.
+        look = self.device.type != "cpu" or self._run is not self.upstream
         ready = prepared(wavs, torch.device("cpu"), look=look)
         return [wav.to(self.device, non_blocking=True) for wav in ready]
 

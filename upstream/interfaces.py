@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from s3prl.utility.errors import UserError
 
 from .features.frames import check_lengths
-from .pickling import Tap, allow_weight_norm
+from .pickling import Tap, make_picklable
 from .waves import SAMPLE_RATE, Wav, prepared, utterances
 
 TOLERATED_FRAMES = 5  # a model may give this many frames more or fewer than its stride promises
@@ -150,7 +150,7 @@ class UpstreamBase(nn.Module, metaclass=_RegistersHooks):
         return result
 
     def __getstate__(self) -> dict[str, Any]:
-        allow_weight_norm(self)
+        make_picklable(self)
         hooks = ("hooks", "hook_postprocess")  # last, so that a Tap explains what cannot be pickled
         state = {name: value for name, value in self.__dict__.items() if name not in hooks}
         return state | {name: self.__dict__[name] for name in hooks if name in self.__dict__}

@@ -11,6 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
 
+RECORDER = "transformers.utils.output_capturing"
+HOOKED = "_output_capturing_hooks_installed"
+
 
 @dataclass
 class Tap:
@@ -36,11 +39,20 @@ class Tap:
         return type(self), (self.identifier, self.transform, self.kept)
 
 
-def allow_weight_norm(model: nn.Module) -> None:
-    """Let the modules with a weight norm be pickled, which PyTorch refuses for every parametrisation."""
+def make_picklable(model: nn.Module) -> None:
+    """Let a model be pickled that PyTorch or the transformers library have made unfit for it.
+
+    PyTorch refuses every parametrisation: modules with a weight norm learn to. The library records hidden
+    states by local functions: they are taken off, and it hooks them in anew at the next call.
+    """
     for module in model.modules():
         if parametrize.is_parametrized(module):
             type(module).__reduce_ex__ = _reduce  # a class of this module alone
+        for key, hook in list(module._forward_hooks.items()):
+            if getattr(hook, "__module__", None) == RECORDER:
+                del module._forward_hooks[key]
+        if getattr(module, HOOKED, False):
+            setattr(module, HOOKED, False)
 
 
 def _reduce(module: nn.Module, protocol: int) -> tuple:
@@ -55,7 +67,7 @@ def _reduce(module: nn.Module, protocol: int) -> tuple:
     state["_load_state_dict_pre_hooks"] = OrderedDict(
         (key, hook)
         for key, hook in module._load_state_dict_pre_hooks.items()
-        if hook.hook.__name__ != "_weight_norm_compat_hook"  # `weight_norm` adds it again
+        if getattr(hook.hook, "__name__", None) != "_weight_norm_compat_hook"  # `weight_norm` adds it again
     )
     return _with_norms, (parametrize.type_before_parametrizations(module), state, norms)
 

@@ -74,6 +74,13 @@ def test_whole_numbers_are_not_taken_for_samples():
         Encoder(LooksAtPadding(), "cpu")([wav])
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_an_utterance_with_nan_is_named_by_its_place_in_the_whole_batch(alone):
+    wavs = [*WAVS[:3], torch.full((1600,), float("nan"))]
+    with pytest.raises(UserError, match="Utterance 3 of a batch of 4 has 1600 samples that are NaN"):
+        Encoder(LooksAtPadding(), "cpu", alone=alone)(wavs)
+
+
 def test_gradients_flow_in_training_mode_only():
     upstream = LooksAtPadding()
     encoder = Encoder(upstream, "cpu")
