@@ -36,9 +36,9 @@ class Encoder:
 
     def tensors(self, wavs: Sequence[Wav]) -> list[Tensor]:
         """The waves on the device, as float32 [samples]; raises a UserError where they are not that."""
-        # On the CPU the upstream looks itself, but only at a part of the batch when they are apart.
-        look = self.device.type != "cpu" or self._run is not self.upstream
-        ready = prepared(wavs, torch.device("cpu"), look=look)
+        # On the CPU the upstream checks samples itself; of utterances apart it does not know their place.
+        finite = self.device.type != "cpu" or self._run is not self.upstream
+        ready = prepared(wavs, torch.device("cpu"), finite=finite)
         return [wav.to(self.device, non_blocking=True) for wav in ready]
 
     def _apart(self, wavs: list[Tensor]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Which family of models a checkpoint file is of, told from what it holds; a wrong name is refused.
+"""The family of models that a checkpoint belongs to, recognised by its content; others are refused.
 
-A HuBERT file would load as wav2vec 2.0, and give other features than either.
+A file of wav2vec 2.0 would load as HuBERT, for example, and give features that neither model has.
 """
 
 import argparse
@@ -35,7 +35,7 @@ NAMES = {
     "wav2vec2": "wav2vec 2.0",
     "wavlm": "WavLM",
 }
-ALIKE = ("mockingjay", "tera")  # one network; no file says which of the two trained it
+ALIKE = ("mockingjay", "tera")  # one network, and files do not say which of the two trained it
 WEIGHTS = ("model_weight", "model", "weights", "Transformer", "Distiller", "state_dict")
 CONFIGURATIONS = ("cfg", "args", "model_cfg", "task_cfg", "config", "Config", "Upstream_Config")
 FAIRSEQ = ("data2vec", "hubert", "wav2vec2")  # its names of networks begin so
@@ -63,8 +63,8 @@ class _Content:
 
 
 def _fairseq(name: str, *options: str, weights: str) -> Callable[[_Content], bool]:
-    """A transformer on convolutions of the wave that fairseq calls so; without a name, one of these options
-    or weights tells.
+    """A sign of fairseq's networks: the name that it gives them, or one of these options or weights in files
+    without a name.
     """
 
     def holds(content: _Content) -> bool:
@@ -112,13 +112,13 @@ SIGNS: dict[str, Callable[[_Content], bool]] = {
 
 
 def family_of(state: Mapping[str, Any]) -> str | None:
-    """The family of a file's content, as the prefix of its entries; None where nothing tells."""
+    """The family of a file's content, as the prefix of its entries; None where it cannot be recognised."""
     content = _content(state)
     return next((family for family, holds in SIGNS.items() if holds(content)), None)
 
 
 def refuse_others(state: Mapping[str, Any], path: str | Path, family: str) -> None:
-    """Refuse the content of a file that is known to be of another family; what nothing tells may pass.
+    """Refuse the content of a file that is recognised as that of another family.
 
     Args:
         family: the one asked for, as the prefix of its entries.

@@ -1,4 +1,4 @@
-"""What stands around every entry of the hub: known keywords only, and a model in evaluation mode."""
+"""The wrapper of every entry of the hub: it refuses unknown keywords and returns models in evaluation mode."""
 
 import functools
 import importlib
@@ -10,7 +10,7 @@ from typing import Any
 from s3prl.utility.config import nearest
 from s3prl.utility.errors import UserError
 
-# Folders whose models have no options but those that their constructors name. All others may take any.
+# Folders whose entries and constructors name all their options. Entries of other folders may take any.
 STRICT = {
     "apc", "audio_albert", "baseline", "byol_a", "cpc", "data2vec", "decoar", "decoar2", "distiller",
     "example", "hf", "hubert", "log_stft", "m2d", "mockingjay", "npc", "pase", "tera", "unispeech_sat",
@@ -26,8 +26,8 @@ GENERAL = (
 def guarded(entry: Callable[..., Any], folder: str, name: str) -> Callable[..., Any]:
     """The entry of a family's hubconf.py, with its name, signature and documentation.
 
-    What it builds is in evaluation mode, so that two calls agree; the runner switches to training mode for
-    fine-tuning. Entries of our own families refuse keywords that no part of the model would read.
+    The model that it returns is in evaluation mode, so that two calls agree; the runner switches to training
+    mode for fine-tuning. Entries of our own families refuse keywords that nothing would read.
 
     Args:
         folder: of the family, in upstream/.
@@ -67,7 +67,7 @@ def _check(given: dict[str, Any], folder: str, name: str) -> None:
 def _keywords(folder: str) -> list[str]:
     """The keywords of a family: those of its entries and of its model's constructor.
 
-    Constructors that families share take arguments that are not for users; the entries name the others.
+    Constructors that families share also have arguments that are not for users, and are left out.
     """
     hubconf = importlib.import_module(f"s3prl.upstream.{folder}.hubconf")
     functions = [

@@ -40,10 +40,11 @@ class Tap:
 
 
 def make_picklable(model: nn.Module) -> None:
-    """Let a model be pickled that PyTorch or the transformers library have made unfit for it.
+    """Remove what keeps PyTorch and the transformers library from pickling a model; its outputs stay equal.
 
-    PyTorch refuses every parametrisation: modules with a weight norm learn to. The library records hidden
-    states by local functions: they are taken off, and it hooks them in anew at the next call.
+    PyTorch refuses to pickle parametrisations, so modules with a weight norm get a `__reduce_ex__`. The library
+    records hidden states by hooks that are local functions: they are removed, and it adds them again at the
+    next call.
     """
     for module in model.modules():
         if parametrize.is_parametrized(module):
@@ -56,7 +57,7 @@ def make_picklable(model: nn.Module) -> None:
 
 
 def _reduce(module: nn.Module, protocol: int) -> tuple:
-    """The module without its norms, and what makes them anew."""
+    """The module without its norms, and the parameters to build them from again."""
     norms = {}
     for name, parts in module.parametrizations.items():
         if len(parts) != 1 or type(parts[0]).__name__ != "_WeightNorm":

@@ -11,7 +11,7 @@ from torch import Tensor
 from s3prl.utility.errors import UserError
 
 SAMPLE_RATE = 16000  # Hz
-MOST_CHANNELS = 8  # a side of a matrix as short as this is channels, not samples
+MOST_CHANNELS = 8  # a dimension of a matrix up to this size holds channels, not samples
 HALF = (torch.float16, torch.bfloat16)
 
 Wav = Tensor | np.ndarray
@@ -51,24 +51,24 @@ def check_wavs(wavs: Sequence[Wav]) -> list[Tensor]:
 
 
 def prepared(
-    wavs: Sequence[Wav], device: torch.device, dtype: torch.dtype = torch.float32, look: bool = True
+    wavs: Sequence[Wav], device: torch.device, dtype: torch.dtype = torch.float32, finite: bool = True
 ) -> list[Tensor]:
-    """The waves as a model reads them: checked, of one precision, arrays on its device.
-
-    Samples are looked at on the CPU only: a GPU would have to be waited for.
+    """The waves as a model reads them: checked, of one precision, arrays moved to its device.
 
     Args:
-        dtype: what float64 is converted to.
-        look: whether to look for samples that are no numbers.
+        device: that of the model.
+        dtype: the precision.
+        finite: check for NaN and infinity, where the waves are on the CPU; on a GPU the check would have to
+            wait for all work in its queue.
 
     Raises:
-        UserError: see `check_wavs`; or a wave with samples that are no numbers.
+        UserError: see `check_wavs`; or a wave with samples that are not finite.
     """
     given = utterances(wavs)
     checked = check_wavs(given)
-    look = look and not (torch.compiler.is_compiling() or torch.jit.is_tracing())
+    finite = finite and not (torch.compiler.is_compiling() or torch.jit.is_tracing())
     for index, wav in enumerate(checked):
-        if look and wav.device.type == "cpu" and not _is_finite(wav):
+        if finite and wav.device.type == "cpu" and not _is_finite(wav):
             raise UserError(f"Utterance {index} of a batch of {len(checked)} {_flaw(wav)}")
     return [
         wav.to(device if isinstance(one, np.ndarray) else wav.device, dtype)
@@ -111,7 +111,7 @@ def _scaling(dtype: str) -> str:
 
 
 def _is_finite(wav: Tensor) -> bool:
-    # A sum is ten times as fast as asking each sample; only a sum that overflows needs a second look.
+    # The sum is finite where all samples are, unless it overflows, and costs less than a test of each sample.
     with torch.no_grad():
         return math.isfinite(wav.sum().item()) or bool(wav.isfinite().all())
 

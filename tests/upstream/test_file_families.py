@@ -75,7 +75,7 @@ def test_the_message_names_the_entry_to_use(entry, fixture, advice):
 
 @pytest.mark.parametrize("fixture", FAIRSEQ)
 @pytest.mark.parametrize("kept", [("_name",), ("label_rate", "average_top_k_layers", "quantize_targets")])
-def test_the_name_or_the_options_of_a_fine_tuned_network_tell_its_family(fixture, kept):
+def test_a_fine_tuned_network_is_recognised_by_its_name_or_its_options(fixture, kept):
     state = load(golden.load(fixture).folder / "ckpt_fairseq.pt", stand_ins=STAND_INS)
     model = {name: value for name, value in state["cfg"]["model"].items() if name in kept}
     weights = {f"w2v_encoder.w2v_model.{name}": value for name, value in state["model"].items()}
@@ -84,7 +84,7 @@ def test_the_name_or_the_options_of_a_fine_tuned_network_tell_its_family(fixture
     assert family_of({"cfg": {"model": tuned}, "model": weights}) == FAMILIES[fixture]
 
 
-def test_what_nothing_tells_is_left_to_the_entry_that_was_asked():
+def test_an_unrecognised_file_is_left_to_the_entry_that_was_asked():
     state = {"model": {"encoder.weight": torch.zeros(1)}, "cfg": {"model": {"layers": 3}}}
     assert family_of(state) is None
     refuse_others(state, "mine.pt", "hubert")

@@ -116,7 +116,7 @@ class Wrapped(UpstreamBase):
 
 
 @pytest.mark.parametrize("name", sorted(hub.options()))
-def test_no_entry_passes_over_a_keyword_that_nothing_reads(name):
+def test_no_entry_ignores_an_unknown_keyword(name):
     with pytest.raises(UserError, match=f"{name} has no option 'public_bach'. Did you mean 'public_batch'"):
         hub.get(name)(public_bach=True)
 
@@ -198,14 +198,14 @@ REFUSED = [
 
 @pytest.mark.parametrize(("wavs", "told"), REFUSED)
 @pytest.mark.parametrize("name", ["fbank", "example"])
-def test_waves_that_cannot_be_meant_are_explained(name, wavs, told):
+def test_waves_of_the_wrong_kind_are_refused_with_advice(name, wavs, told):
     with pytest.raises(UserError, match=told):
         hub.get(name)()(wavs)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("through", ["the model", "the encoder"])
-def test_samples_that_are_no_numbers_are_named(value, through):
+def test_samples_that_are_not_finite_are_named(value, through):
     wavs = [WAVS[0], WAVS[1].clone()]
     wavs[1][[1600, 2000, 2500]] = value
     upstream = hub.fbank()
