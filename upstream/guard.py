@@ -1,4 +1,4 @@
-"""The wrapper of every entry of the hub: it refuses unknown keywords and returns models in evaluation mode."""
+"""The wrapper of every entry of the hub: unknown keywords are refused, models come in evaluation mode."""
 
 import functools
 import importlib

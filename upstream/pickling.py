@@ -42,9 +42,9 @@ class Tap:
 def make_picklable(model: nn.Module) -> None:
     """Remove what keeps PyTorch and the transformers library from pickling a model; its outputs stay equal.
 
-    PyTorch refuses to pickle parametrisations, so modules with a weight norm get a `__reduce_ex__`. The library
-    records hidden states by hooks that are local functions: they are removed, and it adds them again at the
-    next call.
+    PyTorch refuses to pickle parametrisations, so modules with a weight norm get a `__reduce_ex__`. The
+    library records hidden states by hooks that are local functions: they are removed, and it adds them again
+    at the next call.
     """
     for module in model.modules():
         if parametrize.is_parametrized(module):
