@@ -2,18 +2,17 @@
 
 from collections.abc import Callable
 
-from s3prl.upstream.registry import LISTING, failures, get, options, scan
+from s3prl.upstream.registry import LISTING, failures, get, options
+from s3prl.utility.errors import UserError
 
 __all__ = ["LISTING", "failures", "get", "options"]
 
 
 def __getattr__(name: str) -> Callable:
-    entries, failed = scan()
-    if name in entries:
-        return entries[name]
-    if name in failed:
-        raise AttributeError(f"upstream/{name} cannot be imported: {failures()[name]}")
-    raise AttributeError(f"s3prl.hub has no upstream '{name}'")
+    try:
+        return get(name)
+    except UserError as error:
+        raise AttributeError(str(error)) from None
 
 
 def __dir__() -> list[str]:

@@ -2,6 +2,28 @@
 
 from s3prl import hub as _hub
 
+
+class _AnyName(str):
+    """A name that equals every public one.
+
+    torch.hub looks for a name in `dir(hubconf)` before it asks hubconf for it; when it finds this one, also
+    a misspelt name reaches `__getattr__`, which knows the nearest.
+    """
+
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return not str(other).startswith("_")
+
+
 dependencies = ["torch", "numpy", "yaml"]
 
 globals().update({_name: _hub.get(_name) for _name in _hub.options()})
+
+
+def __dir__() -> list[str]:
+    return [*globals(), _AnyName("dependencies")]
+
+
+def __getattr__(name: str) -> object:
+    return getattr(_hub, name)

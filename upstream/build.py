@@ -10,7 +10,7 @@ from torch import nn
 from s3prl.utility.errors import UserError
 from s3prl.utility.paths import ROOT, find_path
 
-from . import registry
+from . import guard, registry
 from .interfaces import UpstreamBase
 
 Folder = str | Path
@@ -28,7 +28,7 @@ def build_upstream(
     feature_selection: str = "hidden_states",
     entry: Callable[..., Any] | None = None,
 ) -> nn.Module:
-    """An upstream on the CPU.
+    """An upstream on the CPU, in evaluation mode.
 
     Args:
         name: of an entry in the registry; with `entry`, only what errors call it.
@@ -53,11 +53,13 @@ def build_upstream(
     if feature_selection != "hidden_states":
         further["feature_selection"] = feature_selection
     options = {option: value for option, value in further.items() if takes_any or option in parameters}
-    upstream = entry(
-        ckpt=_find_ckpt(ckpt, folders),
-        model_config=find_config(model_config, folders),
-        refresh=refresh,
-        **options,
+    upstream = guard.evaluating(
+        entry(
+            ckpt=_find_ckpt(ckpt, folders),
+            model_config=find_config(model_config, folders),
+            refresh=refresh,
+            **options,
+        )
     )
     if not isinstance(upstream, nn.Module):
         raise UserError(f"The entry '{name}' returned {type(upstream).__name__}, not a model.")

@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .grouping import in_equal_lengths
 from .interfaces import traits_of
-
-Wav = Tensor | np.ndarray
+from .waves import Wav, prepared
 
 
 class Encoder:
@@ -37,8 +35,11 @@ class Encoder:
             return self._run(self.tensors(wavs))
 
     def tensors(self, wavs: Sequence[Wav]) -> list[Tensor]:
-        """The waves on the device, as float32 [samples]."""
-        return [torch.as_tensor(wav, dtype=torch.float32).to(self.device, non_blocking=True) for wav in wavs]
+        """The waves on the device, as float32 [samples]; raises a UserError where they are not that."""
+        # On the CPU the upstream checks samples itself; of utterances apart it does not know their place.
+        finite = self.device.type != "cpu" or self._run is not self.upstream
+        ready = prepared(wavs, torch.device("cpu"), finite=finite)
+        return [wav.to(self.device, non_blocking=True) for wav in ready]
 
     def _apart(self, wavs: list[Tensor]) -> dict[str, Any]:
         return in_equal_lengths(self.upstream, wavs)

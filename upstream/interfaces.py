@@ -16,7 +16,10 @@ from torch.nn import functional as F
 
 from s3prl.utility.errors import UserError
 
-SAMPLE_RATE = 16000  # Hz
+from .features.frames import check_lengths
+from .pickling import Tap, make_picklable
+from .waves import SAMPLE_RATE, Wav, prepared, utterances
+
 TOLERATED_FRAMES = 5  # a model may give this many frames more or fewer than its stride promises
 RESERVED_KEYS = ("_hidden_states_info", "hidden_states", "last_hidden_state")
 
@@ -97,10 +100,7 @@ class UpstreamBase(nn.Module, metaclass=_RegistersHooks):
             )
             return
         self.remove_hook(identifier)
-
-        def tap(_: nn.Module, inputs: Any, output: Any) -> None:
-            self._hook_hiddens.append((identifier, transform(inputs, output)))
-
+        tap = Tap(identifier, transform, self._hook_hiddens)
         self._hook_handles[identifier] = module.register_forward_hook(tap)
 
     def remove_hook(self, unique_identifier: str) -> None:
@@ -115,7 +115,22 @@ class UpstreamBase(nn.Module, metaclass=_RegistersHooks):
             self.remove_hook(identifier)
         self.hooks.clear()
 
-    def __call__(self, wavs: list[Tensor], *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def __call__(self, wavs: Sequence[Wav], *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """What `forward` and the hooks give for waves at 16 kHz.
+
+        Args:
+            wavs: a list of [samples] tensors or arrays; or one [batch, samples], or a single wave [samples],
+                which is a batch of one.
+
+        Raises:
+            UserError: a wave that is not [samples] of finite floats, or too short for a frame (named by its
+                place in the batch).
+        """
+        parameter = next(self.parameters(), None)
+        double = parameter is not None and parameter.dtype == torch.float64
+        wavs = prepared(wavs, device_of(self), torch.float64 if double else torch.float32)
+        enough = self.num_frames or int  # where frames are not known, one sample is
+        check_lengths(wavs, enough, getattr(self, "name", type(self).__name__))
         self._hook_hiddens.clear()
         result = super().__call__(wavs, *args, **kwargs) or {}
         if not isinstance(result, dict):
@@ -133,6 +148,12 @@ class UpstreamBase(nn.Module, metaclass=_RegistersHooks):
             result["last_hidden_state"] = layers[-1]
             result.update({f"hidden_state_{number}": layer for number, layer in enumerate(layers)})
         return result
+
+    def __getstate__(self) -> dict[str, Any]:
+        make_picklable(self)
+        hooks = ("hooks", "hook_postprocess")  # last, so that a Tap explains what cannot be pickled
+        state = {name: value for name, value in self.__dict__.items() if name not in hooks}
+        return state | {name: self.__dict__[name] for name in hooks if name in self.__dict__}
 
     @staticmethod
     def tolist(paired_wavs: list[Tensor], paired_feature: Tensor) -> list[Tensor]:
@@ -326,9 +347,9 @@ class Featurizer(nn.Module):
             mixed = torch.einsum("l,lbtd->btd", weights.to(stacked.dtype), stacked)
         return [one[:valid] for one, valid in zip(mixed, layers.frames, strict=True)]
 
-    def forward(self, paired_wavs: list[Tensor], paired_features: dict[str, Any]) -> list[Tensor]:
+    def forward(self, paired_wavs: Sequence[Wav], paired_features: dict[str, Any]) -> list[Tensor]:
         """The feature of every utterance: unpadded [frames, dim], in the order of `paired_wavs`."""
-        return self.mix(self.layers([len(wav) for wav in paired_wavs], paired_features))
+        return self.mix(self.layers([len(wav) for wav in utterances(paired_wavs)], paired_features))
 
 
 def _probe(upstream: nn.Module, device: Any, samples: int) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from s3prl.utility.config import nearest
 from s3prl.utility.errors import UserError
 
+from .guard import guarded
+
 UPSTREAM_FOLDER = Path(__file__).resolve().parent
 WITH_CHECKPOINT = ("_local", "_url", "_gdriveid", "_custom")
 LISTING = "python -m s3prl.upstream.list"
@@ -26,7 +28,7 @@ def scan() -> tuple[dict[str, Callable], dict[str, Exception]]:
             continue
         for name, value in vars(module).items():
             if not name.startswith("_") and _is_entry(value):
-                entries[name] = value
+                entries[name] = guarded(value, folder, name)
     return entries, failures
 
 

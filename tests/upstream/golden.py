@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,22 @@ def check_invariance(expert: nn.Module, golden: Golden, tolerance: float | None 
             largest = max(largest, (together[row, :valid] - alone[0]).abs().max().item())
     assert tolerance is None or largest <= tolerance, f"alone and in the batch differ by {largest:.2g}"
     return largest
+
+
+@torch.no_grad()
+def check_copies(expert: nn.Module, wavs: list[Tensor]) -> None:
+    """A copy, and what pickle brings back, have weights of their own and give the same; zeroes `expert`."""
+    expected = expert(wavs)["hidden_states"]
+    copies = copy.deepcopy(expert), pickle.loads(pickle.dumps(expert))
+    for weight in expert.parameters():
+        weight.zero_()
+    for other in copies:
+        assert not any(module.training for module in other.modules())
+        assert other.state_dict().keys() == expert.state_dict().keys()
+        trainable = [weight.requires_grad for weight in other.parameters()]
+        assert trainable == [weight.requires_grad for weight in expert.parameters()]
+        states = other(wavs)["hidden_states"]
+        assert all(torch.equal(one, theirs) for one, theirs in zip(states, expected, strict=True))
 
 
 def check_contract(expert: nn.Module, wavs: list[Tensor]) -> None:

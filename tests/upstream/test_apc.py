@@ -14,7 +14,7 @@ FIXTURES = ["apc", "vq_apc"]
 
 def build(fixture, **options):
     data = golden.load(fixture)
-    return hub.apc_local(ckpt=str(data.folder / data.files[0]), **options), data
+    return hub.get(f"{fixture}_local")(ckpt=str(data.folder / data.files[0]), **options), data
 
 
 @pytest.fixture
@@ -85,11 +85,11 @@ def test_the_configuration_in_a_checkpoint_decides_on_features(changed):
     def slower(state):
         state["config"]["data"]["audio"].update(frame_shift=20, cmvn=False)
 
-    expert = hub.apc_local(ckpt=changed(slower))
+    expert = hub.vq_apc_local(ckpt=changed(slower))
     assert (expert.get_downsample_rates("hidden_states"), expert.num_frames(16000)) == (320, 49)
 
 
-@pytest.mark.parametrize("name", ["apc_local", "vq_apc_local", "apc", "apc_360hr", "apc_960hr", "apc_custom"])
+@pytest.mark.parametrize("name", ["apc_local", "apc", "apc_360hr", "apc_960hr", "apc_custom"])
 def test_every_name_takes_a_local_file_and_what_the_runner_passes(name):
     data = golden.load("apc")
     expert = hub.get(name)(ckpt=str(data.folder / data.files[0]), model_config=None, refresh=False)
@@ -125,7 +125,7 @@ def test_a_missing_or_foreign_checkpoint_is_a_clear_error(tmp_path):
 def test_a_checkpoint_that_does_not_fit_says_what_is_wrong(change, message, changed):
     path = changed(change)
     with pytest.raises(UserError, match=message):
-        hub.apc_local(ckpt=path)
+        hub.vq_apc_local(ckpt=path)
 
 
 def test_audio_too_short_for_a_frame_is_named_by_its_place():

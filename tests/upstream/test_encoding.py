@@ -7,6 +7,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from s3prl.upstream.encoding import Encoder
 from s3prl.upstream.interfaces import UpstreamBase
+from s3prl.utility.errors import UserError
 
 WAVS = [torch.randn(samples) for samples in (6400, 3200, 6400, 1600)]
 
@@ -58,13 +59,26 @@ def test_of_a_model_that_is_no_upstream_base_the_batch_is_assumed_to_change_valu
     assert stranger.model.batches == [[6400, 6400], [3200], [1600]]
 
 
-@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int16])
-def test_arrays_of_any_type_become_float32_tensors(kind):
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_arrays_of_any_precision_become_float32_tensors(kind):
     upstream = LooksAtPadding().eval()
-    wav = (1000 * WAVS[0].numpy()).astype(kind)
+    wav = WAVS[0].numpy().astype(kind)
     ours = Encoder(upstream, "cpu")([wav])["last_hidden_state"]
     assert ours.dtype == torch.float32
     assert torch.equal(ours, upstream([torch.from_numpy(wav).float()])["last_hidden_state"])
+
+
+def test_whole_numbers_are_not_taken_for_samples():
+    wav = (1000 * WAVS[0].numpy()).astype(np.int16)
+    with pytest.raises(UserError, match="Divide 16-bit samples by 32768"):
+        Encoder(LooksAtPadding(), "cpu")([wav])
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_an_utterance_with_nan_is_named_by_its_place_in_the_whole_batch(alone):
+    wavs = [*WAVS[:3], torch.full((1600,), float("nan"))]
+    with pytest.raises(UserError, match="Utterance 3 of a batch of 4 has 1600 samples that are NaN"):
+        Encoder(LooksAtPadding(), "cpu", alone=alone)(wavs)
 
 
 def test_gradients_flow_in_training_mode_only():

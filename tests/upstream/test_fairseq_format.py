@@ -9,7 +9,7 @@ import torch
 from s3prl import hub
 from s3prl.training.checkpoint import load
 from s3prl.upstream.common.fairseq_format.hub import from_repository
-from s3prl.upstream.common.fairseq_format.reading import STAND_INS
+from s3prl.upstream.loading import STAND_INS
 from s3prl.utility.errors import UserError
 
 FIXTURES = {
@@ -103,7 +103,7 @@ def test_a_weight_of_another_shape_is_refused_with_both_shapes(changed):
         ("wav2vec2_base", "pos_conv_depth", 5),
         ("wav2vec2_base", "extractor_mode", "batch_norm"),
         ("wavlm_base", "gru_rel_pos", False),
-        ("data2vec", "layer_norm_first", True),
+        ("data2vec", "extractor_mode", "default"),
     ],
 )
 def test_a_network_that_is_not_supported_is_refused_by_its_setting(fixture, setting, value, changed):
@@ -203,7 +203,7 @@ def test_convolutions_learn_as_slowly_as_the_file_says(changed):
 def test_a_file_of_another_kind_says_what_it_holds(tmp_path):
     torch.save({"Upstream": {}, "Settings": 1}, tmp_path / "other.pt")
     with pytest.raises(
-        UserError, match=r"other\.pt is not a checkpoint of wavlm: .*it holds Upstream, Settings"
+        UserError, match=r"other\.pt is not a checkpoint of WavLM: .*it holds Upstream, Settings"
     ):
         build("wavlm_base", tmp_path / "other.pt")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from golden import check_contract
+from golden import check_contract, check_copies
 
 from s3prl.upstream.checkpoints import find
 from s3prl.upstream.common.transformers.adapter import TransformersUpstream, padded
@@ -139,8 +139,9 @@ def test_groups_of_equal_length_keep_padding_out_of_any_network(name):
         ("AST", "ASTFeatureExtractor", {**SMALL, "max_length": 64}),
     ],
 )
-def test_models_of_spectrograms_can_be_trained(name, extractor, config, tmp_path):
-    check_contract(hubconf.hf(saved(tmp_path, *make(name, extractor, **config))), WAVS)
+def test_models_of_spectrograms_can_be_trained_and_copied(name, extractor, config, tmp_path):
+    check_contract(upstream := hubconf.hf(saved(tmp_path, *make(name, extractor, **config))), WAVS)
+    check_copies(upstream.eval(), WAVS)
 
 
 @pytest.mark.parametrize("name", ["Wav2Vec2", "WavLM"])
@@ -226,6 +227,7 @@ def test_other_encoders_of_waves_equal_transformers(name, tmp_path):
     frames = [upstream.num_frames(len(wav)) for wav in WAVS]
     assert ours[0].size(1) == max(frames)
     assert largest_difference(ours[:-1], theirs.hidden_states[:-1], frames) < 1e-5
+    check_copies(upstream, WAVS)
 
 
 def test_a_model_of_an_unknown_kind_goes_by_its_own_feature_extractor(tmp_path):
@@ -236,6 +238,7 @@ def test_a_model_of_an_unknown_kind_goes_by_its_own_feature_extractor(tmp_path):
         result = upstream(WAVS)
     assert upstream.get_downsample_rates("hidden_states") == 640
     assert [len(one) for one in Featurizer(upstream)(WAVS, result)] == [10, 14, 8]
+    check_copies(upstream, WAVS)
 
 
 @pytest.mark.parametrize(("do_normalize", "original", "expected"), [(True, False, True), (True, True, False)])

@@ -80,5 +80,5 @@ def test_a_checkpoint_that_is_missing_or_foreign_is_a_clear_error():
     with pytest.raises(UserError, match="-k FILE"):
         hub.npc_local()
     other = golden.load("apc")
-    with pytest.raises(UserError, match=r"ckpt\.ckpt: config\.model\.paras needs the field 'kernel_size'"):
+    with pytest.raises(UserError, match=r"ckpt\.ckpt is a checkpoint of APC, not of NPC"):
         hub.npc_local(ckpt=str(other.folder / other.files[0]))

@@ -24,6 +24,7 @@ ENTRIES = {
     "tera_fbank_chunked": "tera_local",
     "audio_albert": "audio_albert_local",
 }
+FAMILIES = {fixture: entry.removesuffix("_local") for fixture, entry in ENTRIES.items()}
 FILES = [(fixture, file) for fixture in ENTRIES for file in golden.load(fixture).files]
 SMALL = TransformerConfig(hidden_size=16, num_attention_heads=2, intermediate_size=24)
 
@@ -56,7 +57,8 @@ def test_hidden_states_equal_the_published_values(fixture, file):
 @pytest.mark.parametrize(("fixture", "file"), FILES)
 def test_the_prediction_head_equals_the_published_values(fixture, file):
     data = golden.load(fixture)
-    head, expected = read(data.folder / file).head().eval(), data.expected["prediction"]
+    pretrained, expected = read(data.folder / file, FAMILIES[fixture]), data.expected["prediction"]
+    head = pretrained.head().eval()
     with torch.no_grad():
         prediction = head(data.expected["hidden_states"][-1][expected["index"]])
     torch.testing.assert_close(prediction, expected["output"], rtol=0, atol=1e-5)
@@ -290,13 +292,31 @@ def test_a_file_that_does_not_fit_is_refused_with_the_reason(tmp_path, change, t
         build_changed(tmp_path, change)
 
 
+@pytest.mark.parametrize("fixture", ENTRIES)
+def test_layer_norms_by_the_names_of_2020_give_the_same(tmp_path, fixture):
+    def rename(state):
+        for part in ("Transformer", "SpecHead"):
+            old = {"weight": "gamma", "bias": "beta"}
+            for name in [name for name in state[part] if "LayerNorm" in name]:
+                stem, _, last = name.rpartition(".")
+                state[part][f"{stem}.{old[last]}"] = state[part].pop(name)
+
+    ours, data = build(fixture)
+    renamed = build_changed(tmp_path, rename, fixture).eval()
+    assert any("gamma" in name for name in load(tmp_path / "changed.ckpt")["Transformer"])
+    with torch.no_grad():
+        pairs = zip(ours(data.wavs)["hidden_states"], renamed(data.wavs)["hidden_states"], strict=True)
+        assert all(torch.equal(one, other) for one, other in pairs)
+    read(tmp_path / "changed.ckpt", FAMILIES[fixture]).head()
+
+
 def test_a_file_without_a_head_still_gives_features(tmp_path):
     def behead(state):
         del state["SpecHead"]
 
     assert build_changed(tmp_path, behead).output_dim == 32
     with pytest.raises(UserError, match="no prediction head"):
-        read(tmp_path / "changed.ckpt").head()
+        read(tmp_path / "changed.ckpt", "mockingjay").head()
 
 
 @pytest.mark.parametrize("family", ["mockingjay", "tera", "audio_albert"])

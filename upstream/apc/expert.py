@@ -4,4 +4,6 @@ from ..common.autoregressive import AutoregressiveExpert
 
 
 class UpstreamExpert(AutoregressiveExpert):
-    """See common/autoregressive.py; a checkpoint of VQ-APC is read too."""
+    """See common/autoregressive.py."""
+
+    family = "apc"

@@ -6,7 +6,7 @@ from ..entries import checkpoint_entries
 
 
 def apc_local(ckpt: str | None = None, **kwargs: Any) -> Any:
-    """APC or VQ-APC from the checkpoint file `ckpt`: 3 layers of 512 dimensions, 10 ms, in published ones."""
+    """APC from the checkpoint file `ckpt`: 3 layers of 512 dimensions, 10 ms, in published ones."""
     from .expert import UpstreamExpert
 
     return UpstreamExpert(ckpt=ckpt, **kwargs)

@@ -58,7 +58,7 @@ class UpstreamExpert(UpstreamBase):
         require(self.window >= shortest, f"window_secs must be at least {shortest / SAMPLE_RATE:g} s.")
         require(self.stride >= 1, f"stride_secs must be above 0, but is {stride_secs}.")
         self.log_mel = LogMel()
-        weights = _weights(read(ckpt, "byol_a_local"))
+        weights = _weights(read(ckpt, "byol_a"))
         self.output_dim = _checked_dim(weights, feature_d, str(ckpt))
         self.model = Encoder(MELS, self.output_dim)
         load_weights(self.model, weights, str(ckpt))

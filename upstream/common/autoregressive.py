@@ -80,6 +80,6 @@ class AutoregressiveExpert(PredictiveExpert):
             model_config: not used.
 
         Raises:
-            UserError: no such file, or not a checkpoint of APC or VQ-APC.
+            UserError: no such file, or not a checkpoint of this family.
         """
-        super().__init__("APC", ckpt, ApcConfig, Apc, **options)
+        super().__init__(ckpt, ApcConfig, Apc, **options)

@@ -40,7 +40,7 @@ class UpstreamExpert(UpstreamBase):
         """
         super().__init__(**options)
         self.name, self.alone = "[cpc]", alone
-        state = read(ckpt, "cpc_local", "config", "weights")
+        state = read(ckpt, "cpc", "config", "weights")
         given = {name: value for name, value in state["config"].items() if value is not None}
         self.settings = typed(Settings, given, f"{ckpt}: config", ignore_unknown=True)
         self.model = Cpc(self.settings)

@@ -24,7 +24,7 @@ class UpstreamExpert(FilterbankExpert):
         Raises:
             UserError: no such file, or not a checkpoint of DeCoAR.
         """
-        weights = read(ckpt, "DeCoAR", "model")["model"]
+        weights = read(ckpt, "decoar", "model")["model"]
         model = _fitting(weights, ckpt)
         load_weights(model, weights, ckpt, ignore_unknown=True)  # such as what reconstructs the spectrum
         features = audio_features({"feat_dim": model.post_extract_proj.in_features}, ckpt)

@@ -36,7 +36,7 @@ class UpstreamExpert(FilterbankExpert):
         Raises:
             UserError: no such file, not a checkpoint of DeCoAR 2.0, or heads that do not divide its size.
         """
-        weights = read(ckpt, "DeCoAR 2.0", "model")["model"]
+        weights = read(ckpt, "decoar2", "model")["model"]
         config = _config(weights, encoder_attention_heads, ckpt)
         model = Decoar2(config)
         load_weights(model, weights, ckpt, ignore_unknown=True)  # such as what reconstructs the spectrum

@@ -44,7 +44,7 @@ class UpstreamExpert(UpstreamBase):
         """
         super().__init__(**kwargs)
         self.name, self.alone = "[distiller]", alone
-        content = read(ckpt, "distiller_local")
+        content = read(ckpt, "distiller")
         given = load_yaml(model_config) if model_config else content.get("Config")
         self.model = _model(content, given, str(ckpt), str(model_config or ckpt))
         self.output_dim = self.model.config.encoder_embed_dim

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from s3prl.utility.errors import UserError
 
-from ..interfaces import SAMPLE_RATE
+from ..waves import SAMPLE_RATE
+from ..waves import check_wavs as check_wavs  # the features' own check of their input, by this name too
 
 FRAMES_PER_CORE = 1024  # x 512 FFT points x 4 bytes = 2 MB: more leaves a core's caches, less costs launches
 
@@ -17,24 +18,6 @@ def chunks(frames: int) -> list[slice]:
     """Consecutive slices of `frames` that the cores in use can share without leaving their caches."""
     size = FRAMES_PER_CORE * torch.get_num_threads()
     return [slice(start, min(start + size, frames)) for start in range(0, frames, size)]
-
-
-def check_wavs(wavs: Sequence[Tensor]) -> list[Tensor]:
-    """The wavs as a list of [samples] floating-point tensors; half precision becomes float32.
-
-    Raises:
-        UserError: no wav, or one that is not a 1-D floating-point tensor.
-    """
-    if len(wavs) == 0:
-        raise UserError("No utterance was given: acoustic features need a list of at least one wav.")
-    for index, wav in enumerate(wavs):
-        if not isinstance(wav, Tensor) or wav.dim() != 1 or not wav.is_floating_point():
-            found = f"{wav.dtype} {list(wav.shape)}" if isinstance(wav, Tensor) else f"a {type(wav).__name__}"
-            raise UserError(
-                f"Utterance {index} of the batch must be a float tensor [samples] in [-1, 1], but is "
-                f"{found}. Give one channel per utterance, converted with `.float()`."
-            )
-    return [wav.float() if wav.dtype in (torch.float16, torch.bfloat16) else wav for wav in wavs]
 
 
 def check_lengths(wavs: Sequence[Tensor], num_frames: Callable[[int], int], name: str) -> None:

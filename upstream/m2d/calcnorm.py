@@ -84,6 +84,9 @@ class StatisticsExpert(UpstreamBase):
                 self._report()
         return {"hidden_states": [features], "last_hidden_state": features}
 
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_bar": None}  # it writes to a terminal, and comes back by itself
+
     def _forget(self) -> None:
         self._running = kept.RunningStatistics()
         self._progress: Progress | None = None

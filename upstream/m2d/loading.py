@@ -15,7 +15,8 @@ from s3prl.utility.errors import UserError
 from s3prl.utility.paths import find_path
 from s3prl.utility.weights import load_weights
 
-from ..loading import UNREADABLE
+from ..families import refuse_others
+from ..loading import STAND_INS, UNREADABLE
 from .features import MELS
 from .model import HEAD_SIZE, M2D, Sizes
 
@@ -91,11 +92,12 @@ def _weights(file: Path, member: str | None) -> dict[str, Tensor]:
     """All weights of a file (or of a `member` of an archive), named as in the M2D repository."""
     with ExitStack() as stack:
         if member is None:
-            state = safe_load.load(file, advice=UNREADABLE)
+            state = safe_load.load(file, stand_ins=STAND_INS, advice=UNREADABLE)
         else:
             folder = stack.enter_context(TemporaryDirectory())
             archive = stack.enter_context(zipfile.ZipFile(file))
             state = safe_load.load(archive.extract(member, folder), advice=UNREADABLE)
+    refuse_others(state, file, "m2d")
     weights = state.get("model", state)
     if not any(name.startswith(FINE_TUNED) for name in weights):
         return weights

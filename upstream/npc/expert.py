@@ -10,6 +10,8 @@ from .model import Npc, NpcConfig
 class UpstreamExpert(PredictiveExpert):
     """The outputs of all blocks and masked convolutions, and last the sum of the latter."""
 
+    family = "npc"
+
     def __init__(
         self,
         ckpt: str | None = None,
@@ -27,5 +29,5 @@ class UpstreamExpert(PredictiveExpert):
         Raises:
             UserError: no such file, or not a checkpoint of NPC.
         """
-        super().__init__("NPC", ckpt, NpcConfig, partial(Npc, mask_padding=not public_batch), **options)
+        super().__init__(ckpt, NpcConfig, partial(Npc, mask_padding=not public_batch), **options)
         self.batch_invariant = not public_batch

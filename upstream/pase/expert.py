@@ -51,7 +51,7 @@ class UpstreamExpert(UpstreamBase):
         self.encode = partial(in_equal_lengths, self._states) if alone else self._states
         self.batch_invariant = alone
         path = Path(model_config or PUBLISHED_CONFIG)
-        state = read(ckpt, "pase_local")
+        state = read(ckpt, "pase")
         self.model = FrontEnd(read_config(path))
         load_weights(self.model, state.get("state_dict", state), f"{ckpt} (described by {path})")
         self.output_dim = self.model.W.out_channels

@@ -5,3 +5,5 @@ from ..common.autoregressive import AutoregressiveExpert
 
 class UpstreamExpert(AutoregressiveExpert):
     """See common/autoregressive.py; the codes of the checkpoint serve the prediction only."""
+
+    family = "vq_apc"

@@ -6,7 +6,7 @@ from ..entries import checkpoint_entries
 
 
 def vq_apc_local(ckpt: str | None = None, **kwargs: Any) -> Any:
-    """VQ-APC from the checkpoint file `ckpt`; the same as `apc_local`."""
+    """VQ-APC from the checkpoint file `ckpt`: the sizes and features of APC."""
     from .expert import UpstreamExpert
 
     return UpstreamExpert(ckpt=ckpt, **kwargs)

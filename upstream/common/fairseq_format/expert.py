@@ -46,6 +46,12 @@ class FairseqUpstream(TransformersUpstream):
         """Fields of the transformers configuration. Raises UserError for a network it cannot describe."""
         return transformers_fields(published)
 
+    def network(
+        self, kind: type[transformers.PreTrainedModel], config: transformers.PretrainedConfig
+    ) -> transformers.PreTrainedModel:
+        """The network without weights."""
+        return kind(config)
+
     def build(self, published: Published) -> transformers.PreTrainedModel:
         """The network with the weights of the file."""
         kind = getattr(transformers, f"{self.architecture}Model")
@@ -54,7 +60,7 @@ class FairseqUpstream(TransformersUpstream):
         try:
             config = kind.config_class(**fields)
             with torch.device("meta"):  # the weights come from the file, none needs an initial value
-                model = kind(config)
+                model = self.network(kind, config)
         except (StrictDataclassError, ValueError, TypeError, ArithmeticError) as error:
             raise UserError(f"{published.path}: its configuration describes no network: {error}") from error
         if hasattr(model, "masked_spec_embed"):

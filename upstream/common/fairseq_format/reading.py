@@ -10,11 +10,9 @@ from torch import Tensor
 from s3prl.utility.errors import UserError
 from s3prl.utility.paths import find_path
 
+from ...families import FINE_TUNED, NAMES
 from ...interfaces import SAMPLE_RATE
 from ...loading import read as read_file
-
-STAND_INS = ("fairseq.data.dictionary.Dictionary",)  # HuBERT's files carry their cluster names in one
-FINE_TUNED = "w2v_encoder.w2v_model."  # where fairseq's recognisers keep the pre-trained network
 
 
 @dataclass(frozen=True)
@@ -36,9 +34,9 @@ def read(ckpt: str | None, family: str) -> Published:
         family: prefix of the entry that asks, for messages.
 
     Raises:
-        UserError: no file is given, it cannot be read, or has another layout.
+        UserError: no file is given, it cannot be read, has another layout, or is of another family.
     """
-    state = read_file(ckpt, f"{family}_local", stand_ins=STAND_INS)
+    state = read_file(ckpt, family)
     path = find_path(ckpt)
     weights = state.get("model_weight", state.get("model"))
     settings, task = _settings(state)
@@ -47,8 +45,8 @@ def read(ckpt: str | None, family: str) -> Published:
         weights = {name.removeprefix(FINE_TUNED): value for name, value in weights.items()}
     if not isinstance(weights, dict) or not settings:
         raise UserError(
-            f"{path} is not a checkpoint of {family}: it should hold cfg (or args) and model, or model_cfg, "
-            f"task_cfg and model_weight; it holds {', '.join(map(str, state)) or 'nothing'}."
+            f"{path} is not a checkpoint of {NAMES[family]}: it should hold cfg (or args) and model, or "
+            f"model_cfg, task_cfg and model_weight; it holds {', '.join(map(str, state)) or 'nothing'}."
         )
     settings = settings | {"sample_rate": task.get("sample_rate", SAMPLE_RATE)}
     return Published(path, settings, bool(task.get("normalize", False)), weights)

@@ -14,7 +14,6 @@ from ...features.frames import check_lengths, check_wavs
 from ...features.pipeline import features_from_config
 from ...features.stft import STFT_FIELDS, StftFeatures
 from ...interfaces import UpstreamBase
-from ...loading import need_checkpoint
 from .augment import spec_augment
 from .chunks import chunk_size, encode_in_chunks
 from .model import TransformerConfig, TransformerModel
@@ -56,7 +55,7 @@ class MelTransformerExpert(UpstreamBase):
             UserError: no file is given, or one that cannot be used.
         """
         super().__init__(**kwargs)
-        pretrained = read(need_checkpoint(ckpt, f"{self.family}_local"))
+        pretrained = read(ckpt, self.family)
         self.name = f"[{self.family}]"
         self.options = read_options(options_config or model_config)
         self.public_batch = public_batch

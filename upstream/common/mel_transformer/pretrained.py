@@ -1,5 +1,6 @@
 """Checkpoints of Mockingjay, TERA and Audio ALBERT, in every layout their pre-training has written."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,15 +8,17 @@ from typing import Any
 
 from torch import Tensor
 
-from s3prl.utility import safe_load
 from s3prl.utility.errors import UserError
+from s3prl.utility.paths import find_path
 from s3prl.utility.typed import check_value, typed
 from s3prl.utility.weights import load_weights
 
-from ...loading import UNREADABLE
+from ... import loading
 from .model import SpecPredictionHead, TransformerConfig, TransformerModel
 
-STAND_INS = ("optimizers.WarmupLinearSchedule",)  # the learning-rate schedule in optimizers of 2020
+# Names of a layer norm's parameters in files of 2020.
+OLD_NAMES = {"gamma": "weight", "beta": "bias"}
+OLD_NAME = re.compile(r"(LayerNorm(?:\.\d+)?\.)(gamma|beta)$")
 
 
 @dataclass(frozen=True)
@@ -52,17 +55,21 @@ class Pretrained:
         return head
 
 
-def read(path: str | Path) -> Pretrained:
+def read(ckpt: str | None, family: str) -> Pretrained:
     """Read a checkpoint.
 
     Its configuration is under `Config` (published files), or under `Upstream_Config`, where `Config` is that
     of the pre-training.
 
+    Args:
+        ckpt: path of the file.
+        family: prefix of the entry that asks.
+
     Raises:
-        UserError: the file is missing, damaged, or not of this family.
+        UserError: no file is given, or one that is missing, damaged, or not of this family.
     """
-    path = Path(path)
-    content = safe_load.load(path, stand_ins=STAND_INS, advice=UNREADABLE)
+    content = loading.read(ckpt, family)
+    path = find_path(ckpt)
     config = content.get("Upstream_Config") or content.get("Config")
     weights = content.get("Transformer")
     if not (isinstance(weights, Mapping) and isinstance(config, Mapping) and "transformer" in config):
@@ -81,9 +88,17 @@ def read(path: str | Path) -> Pretrained:
         config=typed(TransformerConfig, block, f"{path}: transformer", ignore_unknown=True),
         audio=_audio(config, path),
         sequence_length=max(check_value(longest, int, f"{path}: task.sequence_length"), 0),
-        weights=weights,
-        head_weights=content.get("SpecHead") or {},
+        weights=_renamed(weights),
+        head_weights=_renamed(content.get("SpecHead") or {}),
     )
+
+
+def _renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights by the names of today."""
+    return {
+        OLD_NAME.sub(lambda match: match[1] + OLD_NAMES[match[2]], name): value
+        for name, value in weights.items()
+    }
 
 
 def _audio(config: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
