@@ -135,9 +135,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = build_parser()
     args = parser.parse_args(argv)
     options = {action.dest: Typed(action.option_strings[0], action.default) for action in parser._actions}
-    parser.set_defaults(**dict.fromkeys(vars(args), argparse.SUPPRESS))
-    given = vars(parser.parse_args(argv))
-    args.typed = {name: options[name] for name, value in given.items() if value is not argparse.SUPPRESS}
+    for action in parser._actions:
+        action.default = argparse.SUPPRESS
+    args.typed = {name: options[name] for name in vars(parser.parse_args(argv))}
     return args
 
 

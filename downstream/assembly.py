@@ -58,8 +58,8 @@ def build_models(
 def score_buffers(expert: nn.Module) -> list[str]:
     """Names of the buffers that hold a score of the training so far, and not what belongs to the weights.
 
-    `best_score` of the kit and of the public S3PRL's tasks are single numbers that the expert itself registers.
-    Statistics of features have a value per dimension, and those of normalisation layers lie deeper.
+    `best_score` of the kit and of the public S3PRL's tasks is a single number that the expert itself
+    registers. Statistics of features have a value per dimension; those of normalisation layers lie deeper.
     """
     return [
         name

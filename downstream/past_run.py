@@ -1,4 +1,4 @@
-"""A run that -e or -a takes up again: its checkpoint, arguments and config, and whether the command agrees."""
+"""A run that -e or -a takes up again: its checkpoint, arguments and config, and what the command adds."""
 
 import argparse
 import os
@@ -202,11 +202,11 @@ def _refuse_contradictions(
     if not found:
         return
     listed = "\n".join(f"  {one.text}" for one in found)
-    start = f"start a new run from its weights: -i {path} with another -n"
+    override = ",,".join(one.override for one in found)
     raise UserError(
         f"The command says otherwise than the run in {path.parent}:\n{listed}\n"
-        f"Leave {'these options' if len(found) > 1 else 'this option'} out to take the run as it is; or use -o, "
-        f'which wins: -o "{",,".join(one.override for one in found if one.override)}"; or {start}.'
+        f"Leave {'these options' if len(found) > 1 else 'this option'} out to take the run as it is; or use "
+        f'-o, which wins: -o "{override}"; or start a new run from its weights: -i {path} with another -n.'
     )
 
 

@@ -60,8 +60,9 @@ def load_latest(folder: Path, trust: bool = False) -> tuple[Path, dict[str, Any]
             print(f"[Checkpoint] {error}. Trying the one before it.", flush=True)
             continue
         return path, state
+    hint = alternative(folder, candidates, trust)
     raise UserError(
-        f"None of the states-*.ckpt in {folder} can be read: {'; '.join(damage)}.{alternative(folder, candidates, trust)} "
+        f"No checkpoint states-*.ckpt in {folder} can be read: {'; '.join(damage)}.{hint} "
         "To start anew, move these files away or choose another -n."
     )
 

@@ -66,7 +66,8 @@ def _explained(path: Path, error: Exception, trust: bool, advice: str) -> UserEr
     text = str(error)
     if "Unsupported global" in text or "Unsupported class" in text:
         return UserError(
-            f"{path} holds Python objects that only full unpickling can read, which can run any code. {advice}"
+            f"{path} holds Python objects that only full unpickling can read, which can run any code. "
+            f"{advice}"
         )
     if trust and isinstance(error, ImportError | AttributeError):
         return UserError(f"{path} holds objects of code that is missing here: {first_line(error)}.")
