@@ -37,7 +37,7 @@ def build_models(
         weights = checkpoint.get(name)
         if weights or (weights is not None and name == "Downstream"):
             keep = () if keep_scores or name != "Downstream" else score_buffers(model)
-            load_weights(model, weights, f"the checkpoint's {name}", advice=ADVICE, keep=keep)
+            load_weights(model, weights, f"{args.init_ckpt} ({name})", advice=ADVICE, keep=keep)
         return model.to(device)
 
     upstream = ready("Upstream", _build_upstream(args))

@@ -14,7 +14,7 @@ from s3prl.utility.errors import DamagedCheckpoint, UserError
 from s3prl.utility.override import parse_override
 from s3prl.utility.paths import find_path
 
-from .config_check import checked_arguments
+from .config_check import SECTIONS, checked_arguments
 
 # PyTorch is imported inside of functions: mistakes of the command line are told before it is loaded.
 
@@ -156,7 +156,11 @@ def _stored_arguments(state: dict[str, Any], path: Path, mode: str) -> dict[str,
         checkpoints.check_entry(state, key, dict, str(path))
         wrong = [name for name in state[key] or () if not isinstance(name, str)]
         if wrong or state[key] is None:
-            raise UserError(f"{path} is not a checkpoint of a run: '{key}' must hold values by name.")
+            raise UserError(
+                f"{path}: '{key}' must hold values by name, so it is not a downstream checkpoint."
+            )
+    for name in SECTIONS:
+        checkpoints.check_entry(state["Config"], name, dict, f"{path}, Config")
     stored = {**state["Args"], **checked_arguments(state["Args"], f"{path}: Args")}
     fine_tuned = ("Upstream",) if stored.get("upstream_trainable") else ()
     check_models(state, path, (*fine_tuned, "Featurizer", "Downstream"))

@@ -114,8 +114,9 @@ def check_entry(state: dict[str, Any], name: str, kind: type, where: str) -> Non
     wrong = not isinstance(value, kind) or isinstance(value, bool)
     if value is not None and (wrong or (kind is int and value < 0)):
         raise UserError(
-            f"{where} is not a checkpoint of a run: its '{name}' must be {KINDS[kind]}, not "
-            f"{told(value) if isinstance(value, (int, float, str)) else f'a {type(value).__name__}'}."
+            f"{where}: '{name}' must be {KINDS[kind]}, not "
+            f"{told(value) if isinstance(value, (int, float, str)) else f'a {type(value).__name__}'}. "
+            "The file was changed, or another program wrote it."
         )
 
 
