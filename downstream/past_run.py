@@ -159,6 +159,8 @@ def _stored_arguments(state: dict[str, Any], path: Path, mode: str) -> dict[str,
             raise UserError(
                 f"{path}: '{key}' must hold values by name, so it is not a downstream checkpoint."
             )
+        with checkpoints.usable(key, str(path)):
+            differences(state[key], {})  # does not end where a value contains itself
     for name in SECTIONS:
         checkpoints.check_entry(state["Config"], name, dict, f"{path}, Config")
     stored = {**state["Args"], **checked_arguments(state["Args"], f"{path}: Args")}
@@ -208,7 +210,7 @@ def _refuse_contradictions(
     listed = "\n".join(f"  {one.text}" for one in found)
     override = ",,".join(one.override for one in found)
     raise UserError(
-        f"The command says otherwise than the run in {path.parent}:\n{listed}\n"
+        f"The command contradicts the run in {path.parent}:\n{listed}\n"
         f"Leave {'these options' if len(found) > 1 else 'this option'} out to take the run as it is; or use "
         f'-o, which wins: -o "{override}"; or start a new run from its weights: -i {path} with another -n.'
     )

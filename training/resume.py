@@ -66,7 +66,8 @@ def check_moments_fit(
     if sizes[0] != sizes[1]:
         raise UserError(
             f"{where}: its 'Optimizer' is about {sum(sizes[0])} parameters in {len(sizes[0])} group(s), but "
-            f"{sum(sizes[1])} in {len(sizes[1])} are trained now. {KEEP.format(where=where)}"
+            f"{sum(sizes[1])} in {len(sizes[1])} are trained now. Train what the run trained, or start a new "
+            f"run from its weights: -i {where} with another -n."
         )
     own = {name.removeprefix("optimizer.") for name in changed if name.startswith("optimizer.")}
     if not own or not kept:

@@ -16,6 +16,8 @@ TRAIN = ["-m", "train", "-u", "example", "-d", "example"]
 CONFIG = "downstream/example/config.yaml"
 RUN = Path("result/downstream/run")
 OPTIONS = tiny(total_steps=4)
+ITSELF: dict = {}
+ITSELF["runner"] = ITSELF
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +90,7 @@ def test_another_optimizer_is_refused_with_the_way_out(run, capsys):
 def test_an_option_that_contradicts_the_run_stops_it(run, capsys, options, message, override):
     assert run("-m", "train", "-e", RUN, *options) == 2
     error = capsys.readouterr().err
-    assert f"otherwise than the run in {RUN}" in error and message in error
+    assert f"The command contradicts the run in {RUN}" in error and message in error
     assert "out to take the run as it is" in error and f"-i {RUN}/states-4.ckpt with another -n" in error
     assert override in error or "-c" in options
     assert not Path("other").exists() and not Path("result/downstream/other").exists()
@@ -223,6 +225,7 @@ def test_statistics_belong_to_the_weights_and_scores_do_not():
         ("Args", {3: "x"}, "'Args' must hold values by name"),
         ("Config", "runner", "'Config' must be a dict, not 'runner'"),
         ("Config", {"runner": 3}, "states-4.ckpt, Config: 'runner' must be a dict, not 3"),
+        ("Config", ITSELF, "its 'Config' cannot be used: maximum recursion depth"),
         ("Optimizer", None, "cannot be continued: it has no 'Optimizer'"),
         ("Optimizer", [], "'Optimizer' must be a dict, not a list"),
         ("Optimizer", {}, "its 'Optimizer' cannot be used"),
