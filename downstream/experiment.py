@@ -104,6 +104,7 @@ def build(args: argparse.Namespace) -> Experiment:
 def _states_folder(args: argparse.Namespace) -> str | None:
     if args.expdir is None:
         raise UserError("-a needs to know the experiment: add -n NAME or -p FOLDER.")
+    past_run.check_readable(Path(args.expdir))
     return args.expdir if states_in(Path(args.expdir)) else None
 
 

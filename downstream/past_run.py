@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from s3prl.utility.config import load_yaml
-from s3prl.utility.differences import differences, is_within, told
+from s3prl.utility.differences import MISSING, differences, is_within, told
 from s3prl.utility.errors import DamagedCheckpoint, UserError
 from s3prl.utility.override import parse_override
 from s3prl.utility.paths import find_path
@@ -24,6 +24,7 @@ KEPT_WITH_PAST_EXP = (
     "auto_resume", "trust_checkpoint", "bad_audio", "disable_cudnn",
 )  # fmt: skip
 OF_A_LAUNCH = ("cache_dir", "push_to_hf_hub", "hf_hub_org")  # change no result: given ones count
+COMPARED_OTHERWISE = ("upstream_refresh", "init_ckpt", "config", "expname", "expdir")
 TOO_LATE = {"config": "-c", "past_exp": "-e", "auto_resume": "-a", "init_ckpt": "-i", "expname": "-n"}
 MODELS = ("Upstream", "Featurizer", "Downstream")
 NAMED = 5  # fields of a config that a message lists
@@ -58,6 +59,7 @@ def read_checkpoint(where: str, trust: bool) -> tuple[Path, dict[str, Any]]:
     from s3prl.training import checkpoint as checkpoints
 
     path = find_path(where)
+    check_readable(path)
     if path.is_dir():
         return checkpoints.load_latest(path, trust)
     try:
@@ -65,6 +67,14 @@ def read_checkpoint(where: str, trust: bool) -> tuple[Path, dict[str, Any]]:
     except DamagedCheckpoint as error:
         hint = checkpoints.alternative(path.parent, [path], trust)
         raise DamagedCheckpoint(f"{error}.{hint}") from error
+
+
+def check_readable(folder: Path) -> None:
+    """Raise a UserError for a folder that may not be read, which would else look empty."""
+    if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+        raise UserError(
+            f"You may not read the folder {folder}. Ask its owner for the permission (chmod a+rX)."
+        )
 
 
 def check_models(state: dict[str, Any], path: Path, needed: tuple[str, ...] = ()) -> None:
@@ -182,16 +192,7 @@ def _refuse_contradictions(
 
     Options that -o sets again are passed over, because -o wins.
     """
-    settled = {
-        *KEPT_WITH_PAST_EXP,
-        *OF_A_LAUNCH,
-        "upstream_refresh",
-        "init_ckpt",
-        "config",
-        "expname",
-        "expdir",
-    }
-    settled |= _argument_names(args.override)
+    settled = {*KEPT_WITH_PAST_EXP, *OF_A_LAUNCH, *COMPARED_OTHERWISE, *_argument_names(args.override)}
     found = []
     for name, (flag, default) in typed.items():
         before, now = stored.get(name, default), getattr(args, name)
@@ -237,8 +238,9 @@ def _other_config(
         return []
     fields = [f"{name} is {told(b)} in the run, {told(n)} in the file" for name, (b, n) in changed.items()]
     more = f"; and {len(fields) - NAMED} more" if len(fields) > NAMED else ""
-    overrides = [f"config.{name}={now!r}" for name, (_, now) in changed.items()]
-    override = ",,".join(overrides) if len(overrides) == 1 else f"{overrides[0]},,…"
+    name, (before, now) = next(iter(changed.items()))
+    new, value = "+" if before is MISSING else "", None if now is MISSING else now
+    override = f"{new}config.{name}={value!r}" + (",,…" if len(changed) > 1 else "")
     return [Contradiction(f"-c {args.config}: {'; '.join(fields[:NAMED])}{more}", override)]
 
 

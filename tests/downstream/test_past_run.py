@@ -285,3 +285,11 @@ def test_a_checkpoint_that_may_not_be_read_stops_and_is_not_passed_over(run, cap
     monkeypatch.setattr(safe_load, "_check_archive", forbidden)  # file modes do not stop the superuser
     assert run(*TRAIN, "-a", "-n", "run") == 2
     assert f"You may not read {RUN}/states-4.ckpt (Permission denied)" in capsys.readouterr().err
+
+
+def test_a_folder_that_may_not_be_read_is_not_taken_for_an_empty_one(run, capsys, monkeypatch):
+    monkeypatch.setattr("os.access", lambda *_: False)
+    for options in ([*TRAIN, "-a", "-n", "run"], ["-m", "train", "-e", RUN]):
+        assert run(*options) == 2
+        assert f"You may not read the folder {RUN}" in capsys.readouterr().err
+    assert not list(RUN.glob("previous_*"))
