@@ -1,4 +1,4 @@
-"""A run that -e or -a takes up again: its checkpoint, arguments and config, and what the command adds."""
+"""A run that -e or -a continues or evaluates: its checkpoint, arguments and config, and what the command adds."""
 
 import argparse
 import os
@@ -38,7 +38,7 @@ class Typed(NamedTuple):
 
 
 class Contradiction(NamedTuple):
-    """What the command says otherwise than the run."""
+    """A difference between the command and the run."""
 
     text: str
     override: str  # what says the same with -o
@@ -188,9 +188,9 @@ def _refuse_contradictions(
     config: dict[str, Any],
     path: Path,
 ) -> None:
-    """Stop where an option says something else than the run, so that none is ignored silently.
+    """Stop where an option differs from the run, so that none is ignored silently.
 
-    Options that -o sets again are passed over, because -o wins.
+    Options whose arguments -o sets are passed over, because -o wins.
     """
     settled = {*KEPT_WITH_PAST_EXP, *OF_A_LAUNCH, *COMPARED_OTHERWISE, *_argument_names(args.override)}
     found = []
@@ -231,7 +231,7 @@ def _other_folder(args: argparse.Namespace, typed: Mapping[str, Typed], folder: 
 def _other_config(
     args: argparse.Namespace, stored: dict[str, Any], config: dict[str, Any]
 ) -> list[Contradiction]:
-    """What the file of -c says otherwise than the run's config, but for what -o has set, then or now."""
+    """Whether the file of -c differs from the run's config, apart from what -o has set, then or now."""
     file = load_yaml(find_path(args.config), expand=False)
     changed = _changed_since(stored, config, file, _config_fields(args.override))
     if not changed:

@@ -7,8 +7,10 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT, metrics, tiny
+from run_downstream import parse
 
 from s3prl.downstream.assembly import score_buffers
+from s3prl.downstream.experiment import build
 from s3prl.training import checkpoint as checkpoints
 from s3prl.utility import safe_load
 
@@ -164,6 +166,13 @@ def test_a_config_file_that_was_edited_since_is_noticed_and_the_run_keeps_its_ow
         "mine.yaml has changed since this run began (optimizer.lr). The run keeps" in capsys.readouterr().out
     )
     assert checkpoints.load("run/states-5.ckpt")["Config"]["optimizer"]["lr"] == 2e-4
+
+
+def test_code_that_builds_its_own_arguments_takes_those_of_the_run(run):
+    args = parse(["-m", "evaluate", "-u", "fbank", "-e", str(RUN)])
+    del args.typed
+    assert build(args).args.upstream == "example"
+    assert "typed" not in checkpoints.load(RUN / "states-4.ckpt")["Args"]
 
 
 def test_past_run_and_initial_weights_exclude_each_other(run, capsys):

@@ -48,6 +48,14 @@ def test_damage_is_named(tmp_path, damage):
         checkpoints.load(path)
 
 
+def test_a_page_saved_in_place_of_a_checkpoint_is_no_damage_and_passed_over_too(tmp_path):
+    checkpoints.save(STATE, tmp_path, ["states-3.ckpt"])
+    (tmp_path / "states-4.ckpt").write_text("<html>nicht gefunden: ä</html>")
+    with pytest.raises(UserError, match=r"states-4.ckpt is a text file, not a checkpoint"):
+        checkpoints.load(tmp_path / "states-4.ckpt")
+    assert checkpoints.load_latest(tmp_path)[0].name == "states-3.ckpt"
+
+
 def test_the_latest_that_can_be_read_is_loaded(tmp_path):
     for step in (5, 40, 300):
         checkpoints.save({**STATE, "Step": step}, tmp_path, [f"states-{step}.ckpt"])
