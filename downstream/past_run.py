@@ -1,4 +1,4 @@
-"""A run that -e or -a continues or evaluates: its checkpoint, arguments and config, and what the command adds."""
+"""A run that -e or -a continues or evaluates: its checkpoint, arguments and config, and other options."""
 
 import argparse
 import os

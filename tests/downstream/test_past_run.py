@@ -7,8 +7,8 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT, metrics, tiny
-from run_downstream import parse
 
+from run_downstream import parse
 from s3prl.downstream.assembly import score_buffers
 from s3prl.downstream.experiment import build
 from s3prl.training import checkpoint as checkpoints
