@@ -13,6 +13,7 @@ import textwrap
 import time
 
 from s3prl.downstream import experiment
+from s3prl.downstream.past_run import Typed
 from s3prl.utility.errors import Terminated, UserError
 
 PATIENCE = 5  # seconds for the launcher to end this process first, where the leader has told the same mistake
@@ -129,9 +130,20 @@ def _add_machine_options(group: argparse._ArgumentGroup) -> None:
     add("--verbose", action="store_true", help="print every training log, also without a terminal")
 
 
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """The arguments; `typed` among them tells which options were given, so that none is ignored silently."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    options = {action.dest: Typed(action.option_strings[0], action.default) for action in parser._actions}
+    for action in parser._actions:
+        action.default = argparse.SUPPRESS
+    args.typed = {name: options[name] for name in vars(parser.parse_args(argv))}
+    return args
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code (2 for a mistake that the user can mend)."""
-    args = build_parser().parse_args(argv)
+    args = parse(argv)
     try:
         from s3prl.downstream.launch import run
 

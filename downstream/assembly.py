@@ -18,17 +18,26 @@ ADVICE = "Use the arguments and config of its training."
 
 
 def build_models(
-    args: argparse.Namespace, config: dict[str, Any], checkpoint: dict[str, Any], device: torch.device
+    args: argparse.Namespace,
+    config: dict[str, Any],
+    checkpoint: dict[str, Any],
+    device: torch.device,
+    keep_scores: bool = True,
 ) -> dict[str, nn.Module]:
     """The models by their name in a checkpoint, in the order data flows, with the checkpoint's weights.
+
+    Args:
+        keep_scores: also take the best score so far from the checkpoint (see `score_buffers`).
 
     Raises:
         UserError: an upstream or task that cannot be built, or weights that do not fit.
     """
 
     def ready(name: str, model: nn.Module) -> nn.Module:
-        if checkpoint.get(name):
-            load_weights(model, checkpoint[name], f"the checkpoint's {name}", advice=ADVICE)
+        weights = checkpoint.get(name)
+        if weights or (weights is not None and name == "Downstream"):
+            keep = () if keep_scores or name != "Downstream" else score_buffers(model)
+            load_weights(model, weights, f"{args.init_ckpt} ({name})", advice=ADVICE, keep=keep)
         return model.to(device)
 
     upstream = ready("Upstream", _build_upstream(args))
@@ -44,6 +53,19 @@ def build_models(
     upstream.train(args.upstream_trainable)
     upstream.requires_grad_(args.upstream_trainable)
     return {"Upstream": upstream, "Featurizer": featurizer, "Downstream": downstream}
+
+
+def score_buffers(expert: nn.Module) -> list[str]:
+    """Names of the buffers that hold a score of the training so far, and not what belongs to the weights.
+
+    `best_score` of the kit and of the public S3PRL's tasks is a single number that the expert itself
+    registers. Statistics of features have a value per dimension; those of normalisation layers lie deeper.
+    """
+    return [
+        name
+        for name, buffer in expert.named_buffers()
+        if "best" in name.rpartition(".")[2] or ("." not in name and buffer.numel() == 1)
+    ]
 
 
 def _build_upstream(args: argparse.Namespace) -> nn.Module:

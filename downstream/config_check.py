@@ -1,12 +1,64 @@
-"""The sections of a downstream config: whether they exist, before anything is built."""
+"""The arguments and the sections of a downstream config: whether they can be, before anything is built."""
 
-from typing import Any
+import argparse
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
 from s3prl.training.settings import RunnerSettings
 from s3prl.utility.config import nearest
 from s3prl.utility.errors import UserError
+from s3prl.utility.typed import checked, within
 
 SECTIONS = ("runner", "optimizer", "scheduler", "specaug", "downstream_expert")
+Seed = Annotated[int, within(-(2**63), 2**63 - 1)]  # what PyTorch takes
+
+
+@dataclass
+class Arguments:
+    """The arguments that an override or a checkpoint can set to something impossible."""
+
+    mode: Literal["train", "evaluate", "inference"] = "train"
+    override: str | None = None
+    downstream: str | None = None
+    downstream_variant: str | None = None
+    expdir: str | None = None
+    config: str | None = None
+    launch_dir: str | None = None
+    overridden: list[str] = field(default_factory=list)
+    seed: Seed = 1337
+    bad_audio: Literal["error", "skip"] = "error"
+    evaluate_split: str = "test"
+    upstream: str | None = None
+    upstream_ckpt: str | None = None
+    upstream_model_config: str | None = None
+    upstream_trainable: bool = False
+    upstream_feature_selection: str = "hidden_states"
+    upstream_layer_selection: int | None = None
+    upstream_feature_normalize: bool = False
+    upstream_alone: bool = False
+    upstream_public_batch: bool | None = None
+    hub: Literal["torch", "huggingface"] = "torch"
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Refuse arguments of the wrong kind, and turn numbers that stand as text into numbers, in place.
+
+    Raises:
+        UserError: names the argument and its value.
+    """
+    for name, value in checked_arguments(vars(args), "args").items():
+        setattr(args, name, value)
+
+
+def checked_arguments(arguments: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Those of the arguments that `Arguments` knows, checked; see `check_arguments`."""
+    plain = {
+        name: os.fspath(value) if isinstance(value, os.PathLike) else value
+        for name, value in arguments.items()
+    }
+    return checked(Arguments, plain, where, ignore_unknown=True)
 
 
 def check_config(config: dict[str, Any], mode: str) -> None:
@@ -18,6 +70,8 @@ def check_config(config: dict[str, Any], mode: str) -> None:
         UserError: names the section or field and the nearest valid one.
     """
     for name in config:
+        if not isinstance(name, str):
+            raise UserError(f"The config has a section {name!r}, but the names of sections are text.")
         if name not in SECTIONS and nearest(name, SECTIONS):
             raise UserError(f"The config has a section '{name}'.{nearest(name, SECTIONS)}")
     for name in SECTIONS:

@@ -5,7 +5,6 @@ import os
 import shlex
 import shutil
 import sys
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,14 @@ import yaml
 from s3prl.training.expdir import free_name
 from s3prl.training.settings import runner_fields
 from s3prl.utility.config import load_yaml, nearest
-from s3prl.utility.errors import DamagedCheckpoint, UserError
+from s3prl.utility.errors import UserError
 from s3prl.utility.files import states_in
 from s3prl.utility.override import apply_override
 from s3prl.utility.paths import find_path
 
-from .config_check import check_config
+from . import past_run
+from .config_check import check_arguments, check_config
 
-# -e takes every other argument from the checkpoint
-KEPT_WITH_PAST_EXP = (
-    "mode", "evaluate_split", "override", "backend", "local_rank", "past_exp", "device", "verbose",
-    "auto_resume", "trust_checkpoint", "bad_audio", "disable_cudnn",
-)  # fmt: skip
 OPTIONAL_SECTIONS = ("scheduler", "specaug")
 
 
@@ -75,71 +70,42 @@ def check_upstream(args: argparse.Namespace) -> None:
 def build(args: argparse.Namespace) -> Experiment:
     """Settle arguments, config and checkpoint in the order command line, checkpoint (-e), override (-o).
 
+    Args:
+        args: of the command line. `args.typed`, where there is one, tells the options that the user gave
+            (see `past_run.Typed`); beside a past run, those must not contradict it.
+
     Raises:
         UserError: whatever the user can mend, before any model is built.
     """
+    typed = vars(args).pop("typed", None)
+    past_run.check_override(args.override)
     if args.expdir is None and args.expname is not None:
         args.expdir = str(Path("result") / "downstream" / args.expname)
     if args.auto_resume and args.past_exp is None:
         args.past_exp = _states_folder(args)
     if args.past_exp is not None:
-        args, config, checkpoint = _from_past_experiment(args)
+        args, config, checkpoint = past_run.take_over(args, typed)
     else:
         args, config, checkpoint = _from_command_line(args)
     optional = {"runner": runner_fields(), "": OPTIONAL_SECTIONS}
     apply_override(args.override, args, config, optional)
+    args.overridden = past_run.overridden_fields(args)
+    check_arguments(args)
     check_task(args.downstream)
     check_upstream(args)
     if args.expdir is None:
         raise UserError("Name the experiment with -n (folder result/downstream/NAME) or its folder with -p.")
     check_config(config, args.mode)
+    if args.past_exp is not None:
+        past_run.tell_changes(checkpoint, args, config)
     return Experiment(args, config, checkpoint, resume=args.past_exp is not None)
 
 
 def _states_folder(args: argparse.Namespace) -> str | None:
     if args.expdir is None:
         raise UserError("-a needs to know the experiment: add -n NAME or -p FOLDER.")
+    past_run.check_readable(Path(args.expdir))
     return args.expdir if states_in(Path(args.expdir)) else None
-
-
-def _from_past_experiment(args: argparse.Namespace) -> tuple[argparse.Namespace, dict, dict]:
-    from s3prl.training import checkpoint as checkpoints
-    from s3prl.upstream.build import public_batch_of
-
-    path = find_path(args.past_exp)
-    if path.is_dir():
-        path, state = checkpoints.load_latest(path, args.trust_checkpoint)
-    else:
-        state = _load_or_point_to_earlier(path, args)
-    for key in ("Args", "Config"):
-        if key not in state:
-            raise UserError(
-                f"{path} has no '{key}', so it is not a downstream checkpoint. To start from its weights "
-                "only, use -i together with -u, -d and -n."
-            )
-    stored = state["Args"] if isinstance(state["Args"], dict) else vars(state["Args"])
-    merged = argparse.Namespace(**vars(args))
-    for name, value in stored.items():
-        if name not in KEPT_WITH_PAST_EXP:
-            setattr(merged, name, value)
-    merged.launch_dir = stored.get("launch_dir") or str(Path.cwd())
-    merged.upstream_public_batch = public_batch_of(stored)
-    merged.init_ckpt = str(path)
-    merged.expdir = str(path.parent)  # where the checkpoint is now, whatever folder the run was started from
-    merged.upstream_refresh = False
-    print(f"[Experiment] From {path} (step {state.get('Step', 0)})")
-    return merged, deepcopy(state["Config"]), state
-
-
-def _load_or_point_to_earlier(path: Path, args: argparse.Namespace) -> dict:
-    from s3prl.training import checkpoint as checkpoints
-
-    try:
-        return checkpoints.load(path, args.trust_checkpoint)
-    except DamagedCheckpoint as error:
-        others = [str(other) for other in states_in(path.parent) if other != path]
-        hint = f" Use the one before it: -e {others[0]}" if others else ""
-        raise DamagedCheckpoint(f"{error}.{hint}") from error
 
 
 def _from_command_line(args: argparse.Namespace) -> tuple[argparse.Namespace, dict, dict | None]:
@@ -149,13 +115,9 @@ def _from_command_line(args: argparse.Namespace) -> tuple[argparse.Namespace, di
     args.launch_dir = str(Path.cwd())
     if args.init_ckpt is None:
         return args, config, None
-    from s3prl.training import checkpoint as checkpoints
-
-    path = find_path(args.init_ckpt)
-    if path.is_dir():
-        path, state = checkpoints.load_latest(path, args.trust_checkpoint)
-    else:
-        state = _load_or_point_to_earlier(path, args)
+    path, state = past_run.read_checkpoint(args.init_ckpt, args.trust_checkpoint)
+    past_run.check_models(state, path)
+    past_run.say(f"[Experiment] Weights from {path} (step {state.get('Step', 0)})")
     args.init_ckpt = str(path)
     return args, config, state
 

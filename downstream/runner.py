@@ -71,7 +71,8 @@ class Runner(Job):
         self.prepare = ReadRecordings(args.bad_audio)
         self.bad_audio = BadAudioList(self.expdir)
         self._check_task()
-        self.models = build_models(args, self.expanded, self.checkpoint, self.device)
+        keep_scores = resume or args.mode != "train"
+        self.models = build_models(args, self.expanded, self.checkpoint, self.device, keep_scores)
         self.upstream, self.featurizer, self.downstream = self.models.values()
         numbers = sum(p.numel() for model in self.models.values() for p in model.parameters())
         use_threads_for(numbers, self.device.type)
@@ -185,7 +186,7 @@ class Runner(Job):
         metric = getattr(self.downstream, "metric", None)
         if isinstance(metric, Metric) and processes.is_leader():
             metric.write(self.expdir)
-        Training(self, self.checkpoint if self.resume else None).run()
+        Training(self, self.checkpoint if self.resume else None, str(self.args.init_ckpt)).run()
 
     def _training_wavs(self) -> Iterator[list[Tensor]]:
         """The wavs of the batches that training would see, on the device."""

@@ -96,11 +96,13 @@ def test_a_folder_in_use_is_refused_and_free_again_after_a_kill(downstream, work
     assert downstream(*TRAIN, "-n", "x", "-a", "-o", tiny(total_steps=step + 1)) == 0
 
 
-def test_the_public_s3prls_options_next_to_past_exp_do_no_harm(downstream, workdir):
+def test_an_evaluation_writes_beside_the_checkpoint_or_into_the_folder_that_is_named(downstream, workdir):
     downstream(*TRAIN, "-n", "x", "-o", tiny(total_steps=2))
     ckpt = "result/downstream/x/states-2.ckpt"
+    assert downstream("-m", "evaluate", "-t", "test", "-n", "x", "-d", "example", "-e", ckpt) == 0
+    assert Path("result/downstream/x/result.json").exists()
     assert downstream("-m", "evaluate", "-t", "test", "-n", "other", "-d", "example", "-e", ckpt) == 0
-    assert not Path("result/downstream/other").exists()
+    assert Path("result/downstream/other/result-test.json").exists()
     assert downstream("-m", "evaluate", "-e", ckpt, "-o", "args.expdir='elsewhere'") == 0
     assert Path("elsewhere/result.json").exists()
 

@@ -2,16 +2,26 @@
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from s3prl.utility.errors import DamagedCheckpoint, UserError
+from s3prl.utility.differences import told
+from s3prl.utility.errors import DamagedCheckpoint, UserError, first_line
 from s3prl.utility.files import partial_of, states_in, sync_folder, write_atomically
 from s3prl.utility.safe_load import load
+
+ENTRIES = {
+    "Step": int, "Epoch": int, "Position": int, "Window": int, "WorldSize": int, "Accumulate": int,
+    "Optimizer": dict, "Scheduler": dict, "Scaler": dict, "GradientNorms": list, "Counters": dict,
+    "Random": list, "Records": list, "Journals": dict,
+}  # fmt: skip
+KINDS = {int: "a whole number of 0 or more", dict: "a dict", list: "a list"}
+RESUMED = ("Step", "Epoch", "Optimizer")  # without which no training continues
 
 
 def save(state: dict[str, Any], folder: Path, names: Iterable[str]) -> list[Path]:
@@ -38,7 +48,7 @@ def load_latest(folder: Path, trust: bool = False) -> tuple[Path, dict[str, Any]
     """
     candidates = states_in(folder)
     if not candidates:
-        best = sorted(path.name for path in folder.glob("*.ckpt"))
+        best = sorted(f"-e {path}" for path in folder.glob("*.ckpt"))
         hint = f" Name one of its files instead: {', '.join(best)}." if best else ""
         raise UserError(f"There is no states-*.ckpt in {folder}.{hint}")
     damage = []
@@ -50,16 +60,75 @@ def load_latest(folder: Path, trust: bool = False) -> tuple[Path, dict[str, Any]
             print(f"[Checkpoint] {error}. Trying the one before it.", flush=True)
             continue
         return path, state
+    hint = alternative(folder, candidates, trust)
     raise UserError(
-        f"No checkpoint in {folder} can be read: {'; '.join(damage)}. "
+        f"No checkpoint states-*.ckpt in {folder} can be read: {'; '.join(damage)}.{hint} "
         "To start anew, move these files away or choose another -n."
     )
+
+
+def alternative(folder: Path, besides: Collection[Path], trust: bool = False) -> str:
+    """A hint at another checkpoint of a folder that can be read: the latest, else the best; or nothing.
+
+    Args:
+        besides: paths that are known to be damaged.
+    """
+    best_first = sorted(folder.glob("*.ckpt"), key=lambda path: (path.name != "dev-best.ckpt", path.name))
+    for path in dict.fromkeys([*states_in(folder), *best_first]):
+        if path in besides:
+            continue
+        try:
+            step = load(path, trust).get("Step")
+        except UserError:
+            continue
+        return f" Another one can be read: -e {path} (step {step})."
+    return ""
 
 
 def prune(folder: Path, keep: int) -> None:
     """Delete the oldest `states-*.ckpt` so that at most `keep` remain."""
     for path in states_in(folder)[max(keep, 1) :]:
         path.unlink(missing_ok=True)
+
+
+def check_entries(state: dict[str, Any], where: str, needed: Iterable[str] = ()) -> None:
+    """Refuse a checkpoint whose entries, as far as the engine knows them, are missing or of another kind.
+
+    Args:
+        where: how to name the checkpoint in an error, such as its path.
+        needed: entries that it must have.
+
+    Raises:
+        UserError: names the checkpoint and the entry.
+    """
+    for name in needed:
+        if state.get(name) is None:
+            raise UserError(f"{where} cannot be continued: it has no '{name}'. -i takes only its weights.")
+    for name, kind in ENTRIES.items():
+        check_entry(state, name, kind, where)
+
+
+def check_entry(state: dict[str, Any], name: str, kind: type, where: str) -> None:
+    """Raise a UserError when the entry is there and neither None nor of this kind (int, dict or list)."""
+    value = state.get(name)
+    wrong = not isinstance(value, kind) or isinstance(value, bool)
+    if value is not None and (wrong or (kind is int and value < 0)):
+        raise UserError(
+            f"{where}: '{name}' must be {KINDS[kind]}, not "
+            f"{told(value) if isinstance(value, (int, float, str)) else f'a {type(value).__name__}'}. "
+            "The file was changed, or another program wrote it."
+        )
+
+
+@contextmanager
+def usable(name: str, where: str) -> Iterator[None]:
+    """Turn whatever an entry that holds something unexpected leads to into a UserError that names it."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{where}: its '{name}' cannot be used: {first_line(error)}. -i takes only the weights."
+        ) from error
 
 
 def plain(value: Any) -> Any:

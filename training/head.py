@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import distributed
-from .checkpoint import plain
+from . import distributed, resume
+from .checkpoint import plain, usable
 from .job import Job, Records
-from .optimizers import get_optimizer
+from .optimizers import get_optimizer, hyperparameters
 from .schedulers import get_scheduler
 
 
@@ -115,20 +115,42 @@ class Head:
             state["Scheduler"] = plain(self.scheduler.state_dict())
         return state
 
-    def restore(self, state: dict[str, Any], records: tuple[Records, list[float]] | None) -> None:
+    def restore(self, state: dict[str, Any], records: tuple[Records, list[float]] | None, where: str) -> None:
         """Take everything but the models' weights, which are loaded already, from a checkpoint.
+
+        Where the config has changed since, it wins: its hyperparameters and its schedule, at the step of the
+        checkpoint, on the checkpoint's moments.
 
         Args:
             records: of this process, where the checkpoint has them.
+            where: how to name the checkpoint in an error.
+
+        Raises:
+            UserError: an entry cannot be used, or belongs to another optimizer than the config's.
         """
-        self.optimizer.load_state_dict(state["Optimizer"])
-        if self.scheduler is not None and state.get("Scheduler"):
-            self.scheduler.load_state_dict(state["Scheduler"])
-        if state.get("Scaler"):
-            self.scaler.load_state_dict(state["Scaler"])
+        job, changed = self.job, resume.changed_fields(state, self.job.settings_to_save())
+        resume.check_moments_fit(self.optimizer, state["Optimizer"], changed, job.optimizer, where)
+        configured = hyperparameters(self.optimizer)
         self.step = state["Step"]
+        with usable("Optimizer", where):
+            self.optimizer.load_state_dict(state["Optimizer"])
+        if changed:
+            for group, own in zip(self.optimizer.param_groups, configured, strict=True):
+                group.update(own)
+        if self.scheduler is not None:
+            with usable("Scheduler", where):
+                if changed or not state.get("Scheduler"):
+                    resume.move_schedule(self.scheduler, self.step)
+                else:
+                    self.scheduler.load_state_dict(state["Scheduler"])
+        if state.get("Scaler"):
+            with usable("Scaler", where):
+                self.scaler.load_state_dict(state["Scaler"])
         if records is not None:
-            own, self.losses = records
-            self.records = defaultdict(list, own)
-        self.gradient_norms = list(state.get("GradientNorms", []))
-        self.counters |= state.get("Counters", {})
+            with usable("Records", where):
+                own, losses = records
+                self.records, self.losses = defaultdict(list, own), [float(loss) for loss in losses]
+        with usable("GradientNorms", where):
+            self.gradient_norms = [float(norm) for norm in state.get("GradientNorms", [])]
+        with usable("Counters", where):
+            self.counters |= {name: int(count) for name, count in state.get("Counters", {}).items()}

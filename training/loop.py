@@ -15,7 +15,7 @@ from s3prl.utility.device import is_out_of_memory
 from s3prl.utility.errors import Terminated, UserError
 
 from . import checkpoint as checkpoints
-from . import distributed, report, summary
+from . import distributed, report, resume, summary
 from .evaluation import evaluate
 from .expdir import journal_sizes, rewind_journals, set_aside
 from .head import Head
@@ -30,10 +30,13 @@ ADVICE = "Lower the training batch size (config.downstream_expert), and raise gr
 class Training:
     """One training run: the place in the data, and the loop that advances it."""
 
-    def __init__(self, job: Job, checkpoint: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, job: Job, checkpoint: dict[str, Any] | None = None, where: str = "the checkpoint"
+    ) -> None:
         """
         Args:
             checkpoint: what to continue from, whose weights the models have already; None starts anew.
+            where: how to name the checkpoint in an error.
 
         Raises:
             UserError: a wrong field of the config, or a checkpoint of another global batch.
@@ -46,7 +49,7 @@ class Training:
         self._failures = 0  # global batches in a row that were of no use
         self._stop_requested = False
         self._logged_loss = float("nan")
-        self.checkpoint = checkpoint
+        self.checkpoint, self._where = checkpoint, where
 
     def run(self) -> None:
         """Train to `total_steps`, then report where everything is.
@@ -87,7 +90,8 @@ class Training:
     def _start_randomness(self) -> None:
         states = (self.checkpoint or {}).get("Random")
         if states and len(states) == self.shard.world_size:
-            set_random_state(states[self.shard.rank])
+            with checkpoints.usable("Random", self._where):
+                set_random_state(states[self.shard.rank])
         else:  # processes draw different dropout masks
             seed_generators(self.job.seed + self.shard.rank)
 
@@ -267,25 +271,35 @@ class Training:
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
+        checkpoints.check_entries(state, self._where, checkpoints.RESUMED)
         self._check_global_batch(state)
         records = state.get("Records") or []
         own = records[self.shard.rank] if len(records) == self.shard.world_size else None
-        self.head.restore(state, own)
+        self.head.restore(state, own, self._where)
         self.epoch = state["Epoch"]
         self.position = state.get("Position", state.get("Window", 0))  # "Window" before version 1.0
         if processes.is_leader() and "Journals" in state:
-            rewind_journals(self.job.expdir, state["Journals"])
+            with checkpoints.usable("Journals", self._where):
+                rewind_journals(self.job.expdir, state["Journals"])
         self._say(f"[Runner] Continues at step {self.head.step} (epoch {self.epoch})")
 
     def _check_global_batch(self, state: dict[str, Any]) -> None:
-        before = state.get("WorldSize") or 1
-        if before * state.get("Accumulate", self.shard.accumulate) != self.shard.parts:
+        before, shard = state.get("WorldSize") or 1, self.shard
+        accumulated = state.get("Accumulate") or resume.saved_accumulation(state, shard.accumulate)
+        if before * accumulated == shard.parts:
+            return
+        if before == shard.world_size:
             raise UserError(
-                f"The run was trained by {before} process(es), now there are {self.shard.world_size}, which "
-                f"changes the global batch. Launch {before} (torchrun --nproc_per_node {before}), or keep "
-                "the product of processes and gradient_accumulate_steps with "
-                '-o "config.runner.gradient_accumulate_steps=…".'
+                f"config.runner.gradient_accumulate_steps: the run has {accumulated}, now it is "
+                f"{shard.accumulate}, which changes the global batch. Leave it at {accumulated}, or keep the "
+                "product of processes and gradient_accumulate_steps."
             )
+        raise UserError(
+            f"The run was trained by {before} process(es), now there are {shard.world_size}, which "
+            f"changes the global batch. Launch {before} (torchrun --nproc_per_node {before}), or keep "
+            "the product of processes and gradient_accumulate_steps with "
+            '-o "config.runner.gradient_accumulate_steps=…".'
+        )
 
     @contextmanager
     def _listening_for_termination(self) -> Iterator[None]:

@@ -256,6 +256,14 @@ BUILDERS: dict[str, Callable[..., Optimizer]] = {
 }
 
 
+def hyperparameters(optimizer: Optimizer) -> list[dict[str, Any]]:
+    """What a config sets in each parameter group: neither the parameters nor the place in a schedule."""
+    return [
+        {name: value for name, value in group.items() if name not in ("params", "updates")}
+        for group in optimizer.param_groups
+    ]
+
+
 def _trainable(models: list[nn.Module]) -> dict[str, nn.Parameter]:
     """Parameters that require gradients, each once, under `<index of the model>.<its name there>`."""
     seen: set[nn.Parameter] = set()

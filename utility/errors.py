@@ -21,7 +21,7 @@ class Terminated(Exception):
 
 
 class DamagedCheckpoint(UserError):
-    """A checkpoint file that cannot be read to its end."""
+    """A checkpoint file that cannot be read to its end, or another kind of file in its place."""
 
 
 def command(main: Callable[[Sequence[str] | None], int | None]) -> Callable[..., int]:

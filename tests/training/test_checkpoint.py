@@ -33,7 +33,7 @@ def test_saving_again_leaves_the_linked_name_alone(tmp_path):
     assert checkpoints.load(tmp_path / "dev-best.ckpt")["Step"] == 4
 
 
-@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text"])
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
 def test_damage_is_named(tmp_path, damage):
     [path] = checkpoints.save(STATE, tmp_path, ["states-3.ckpt"])
     content = path.read_bytes()
@@ -42,11 +42,18 @@ def test_damage_is_named(tmp_path, damage):
         "cut": content[:-100],
         "flip": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
         "empty": b"",
-        "text": b"<html>not found</html>",
     }
     path.write_bytes(changed[damage])
     with pytest.raises(checkpoints.DamagedCheckpoint, match=r"states-3.ckpt is damaged"):
         checkpoints.load(path)
+
+
+def test_a_page_saved_in_place_of_a_checkpoint_is_no_damage_and_passed_over_too(tmp_path):
+    checkpoints.save(STATE, tmp_path, ["states-3.ckpt"])
+    (tmp_path / "states-4.ckpt").write_text("<html>nicht gefunden: ä</html>")
+    with pytest.raises(UserError, match=r"states-4.ckpt is a text file, not a checkpoint"):
+        checkpoints.load(tmp_path / "states-4.ckpt")
+    assert checkpoints.load_latest(tmp_path)[0].name == "states-3.ckpt"
 
 
 def test_the_latest_that_can_be_read_is_loaded(tmp_path):
@@ -59,7 +66,7 @@ def test_the_latest_that_can_be_read_is_loaded(tmp_path):
 
 def test_when_all_are_damaged_nothing_is_started_anew_silently(tmp_path):
     (tmp_path / "states-1.ckpt").write_bytes(b"PK")
-    with pytest.raises(UserError, match=r"No checkpoint in .* can be read"):
+    with pytest.raises(UserError, match=r"No checkpoint states-\*.ckpt in .* can be read"):
         checkpoints.load_latest(tmp_path)
 
 
