@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from s3prl.upstream.registry import LISTING, failures, get, options, scan
+from s3prl.upstream.registry import failures, get, options, scan
 
-__all__ = ["LISTING", "failures", "get", "options"]
+__all__ = ["failures", "get", "options"]
 
 
 def __getattr__(name: str) -> Callable:

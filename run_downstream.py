@@ -13,6 +13,7 @@ import textwrap
 import time
 
 from s3prl.downstream import experiment
+from s3prl.utility.commands import command_line, in_clone, localized
 from s3prl.utility.errors import Terminated, UserError
 
 PATIENCE = 5  # seconds for the launcher to end this process first, where the leader has told the same mistake
@@ -23,7 +24,7 @@ examples:
   speech recognition                    python run_downstream.py -m train -u fbank -d asr -n my_run
   its word error rate                   python run_downstream.py -m evaluate -t test-clean -e result/downstream/my_run/dev-best.ckpt
   continue where it stopped             python run_downstream.py -m train -e result/downstream/my_run
-  survive crashes                       ./run_while.sh python run_downstream.py -a -m train -u fbank -d asr -n my_run
+  survive crashes                       ./run_while.sh python run_downstream.py -m train -a -u fbank -d asr -n my_run
   four GPUs                             torchrun --nproc_per_node 4 run_downstream.py -m train -u fbank -d asr -n my_run
   change settings                       ... -o "config.optimizer.lr=1e-3,,config.runner.total_steps=1000"
 """  # noqa: E501
@@ -34,9 +35,10 @@ def build_parser() -> argparse.ArgumentParser:
     from s3prl import hub
 
     parser = argparse.ArgumentParser(
+        prog=None if in_clone() else "s3prl train|evaluate|inference",
         description="Train or evaluate a downstream task on top of an upstream model.",
-        epilog=f"{EXAMPLES}\ntasks (-d): {', '.join(experiment.tasks())}\n\n"
-        f"upstreams (-u; `{hub.LISTING}` tells more, `NAME_local -k FILE` takes your own checkpoint):\n"
+        epilog=f"{localized(EXAMPLES)}\ntasks (-d): {', '.join(experiment.tasks())}\n\n"
+        f"upstreams (-u; `{command_line('list')}` tells more, `NAME_local -k FILE` takes your own checkpoint):\n"
         f"{textwrap.fill(', '.join(hub.options(True)), 110, break_on_hyphens=False)}\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -5,12 +5,12 @@ import importlib
 from collections.abc import Callable
 from pathlib import Path
 
+from s3prl.utility.commands import command_line
 from s3prl.utility.config import nearest
 from s3prl.utility.errors import UserError
 
 UPSTREAM_FOLDER = Path(__file__).resolve().parent
 WITH_CHECKPOINT = ("_local", "_url", "_gdriveid", "_custom")
-LISTING = "python -m s3prl.upstream.list"
 
 
 @functools.lru_cache(maxsize=1)
@@ -73,7 +73,7 @@ def get(name: str) -> Callable:
         )
     broken = f" Not importable: {', '.join(sorted(failed))}." if failed else ""
     raise UserError(
-        f"There is no upstream '{name}'.{nearest(name, entries)} `{LISTING}` prints all {len(entries)} names."
+        f"There is no upstream '{name}'.{nearest(name, entries)} `{command_line('list')}` prints all {len(entries)} names."
         f"{broken}"
     )
 

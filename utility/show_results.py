@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from s3prl.utility.commands import command_line, localized
 from s3prl.utility.errors import UserError, command
 from s3prl.utility.metric import Metric
 
@@ -28,7 +29,7 @@ def results_of(expdir: Path) -> dict[str, dict[str, Any]]:
         found[content["split"]] = content
     if not found:
         raise UserError(
-            f"{expdir} has no result yet. Run: python run_downstream.py -m evaluate -t SPLIT "
+            f"{expdir} has no result yet. Run: {command_line('evaluate')} -t SPLIT "
             f"-e {expdir}/dev-best.ckpt"
         )
     return found
@@ -90,7 +91,9 @@ def draw_curves(expdir: Path) -> Path | None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the table of one experiment and draw its curves."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=command_line("results"),
+        description=localized(__doc__),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("expdir", type=Path, help="the experiment folder")
     expdir = parser.parse_args(argv).expdir
