@@ -10,7 +10,7 @@ _parent = str(Path(__file__).resolve().parent.parent)
 if not (Path(__file__).parent / "s3prl").is_dir() and _parent not in sys.path:
     sys.path.append(_parent)  # in an installed package, `s3prl` is the folder of this file
 
-from s3prl import hub as _hub
+from s3prl import hub as _hub  # noqa: E402
 
 dependencies = ["torch", "numpy", "yaml"]
 

@@ -38,7 +38,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog=None if in_clone() else "s3prl train|evaluate|inference",
         description="Train or evaluate a downstream task on top of an upstream model.",
         epilog=f"{localized(EXAMPLES)}\ntasks (-d): {', '.join(experiment.tasks())}\n\n"
-        f"upstreams (-u; `{command_line('list')}` tells more, `NAME_local -k FILE` takes your own checkpoint):\n"
+        f"upstreams (-u; `{command_line('list')}` tells more, `NAME_local -k FILE` takes your own "
+        "checkpoint):\n"
         f"{textwrap.fill(', '.join(hub.options(True)), 110, break_on_hyphens=False)}\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -73,8 +73,8 @@ def get(name: str) -> Callable:
         )
     broken = f" Not importable: {', '.join(sorted(failed))}." if failed else ""
     raise UserError(
-        f"There is no upstream '{name}'.{nearest(name, entries)} `{command_line('list')}` prints all {len(entries)} names."
-        f"{broken}"
+        f"There is no upstream '{name}'.{nearest(name, entries)} `{command_line('list')}` prints all "
+        f"{len(entries)} names.{broken}"
     )
 
 

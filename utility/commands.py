@@ -7,7 +7,7 @@ from s3prl.utility.paths import ROOT
 
 
 class Command(NamedTuple):
-    """A command, which starts as `python SCRIPT` in a clone and as `s3prl NAME` where the wheel is installed."""
+    """A command: `python SCRIPT` in a clone, `s3prl NAME` where the wheel is installed."""
 
     script: str
     does: str

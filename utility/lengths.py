@@ -18,8 +18,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from s3prl.utility.audio import AudioError, num_samples
-from s3prl.utility.download import hub_dir
 from s3prl.utility.commands import command_line
+from s3prl.utility.download import hub_dir
 from s3prl.utility.errors import UserError
 from s3prl.utility.files import write_atomically
 from s3prl.utility.locks import exclusive

@@ -29,8 +29,7 @@ def results_of(expdir: Path) -> dict[str, dict[str, Any]]:
         found[content["split"]] = content
     if not found:
         raise UserError(
-            f"{expdir} has no result yet. Run: {command_line('evaluate')} -t SPLIT "
-            f"-e {expdir}/dev-best.ckpt"
+            f"{expdir} has no result yet. Run: {command_line('evaluate')} -t SPLIT -e {expdir}/dev-best.ckpt"
         )
     return found
 
