@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_experiment_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("-m", "--mode", choices=["train", "evaluate", "inference"], default="train", help="(default: train)")
-    add("-d", "--downstream", metavar="TASK", help="the task: a folder of downstream/")
+    add("-d", "--downstream", metavar="TASK", help="the task: a folder of downstream/, or the path of one")
     add("-v", "--downstream_variant", metavar="VARIANT", help="for tasks that have some, such as fold1")
     add("-n", "--expname", "--name", metavar="NAME", help="the experiment is result/downstream/NAME")
     add("-p", "--expdir", metavar="FOLDER", help="the experiment's folder itself; wins over -n")
@@ -84,7 +84,7 @@ def _add_experiment_options(group: argparse._ArgumentGroup) -> None:
 
 def _add_upstream_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("-u", "--upstream", metavar="NAME", help="the model: an entry of upstream/*/hubconf.py")
+    add("-u", "--upstream", metavar="NAME", help="the model: an entry of upstream/*/hubconf.py, or a folder")
     add("-k", "--upstream_ckpt", metavar="PATH|URL|ID", help="its checkpoint, for NAME_local, NAME_url, ...")
     add("-g", "--upstream_model_config", metavar="YAML", help="its configuration, for models that take one")
     add("-r", "--upstream_refresh", action="store_true", help="download cached checkpoints again")

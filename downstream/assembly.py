@@ -13,6 +13,8 @@ from s3prl.utility import processes
 from s3prl.utility.errors import UserError
 from s3prl.utility.weights import load_weights
 
+from .tasks import expert_file, label, package_of
+
 DOWNSTREAM_DOORS = ("get_dataloader", "log_records")
 ADVICE = "Use the arguments and config of its training."
 
@@ -75,12 +77,14 @@ def _build_upstream(args: argparse.Namespace) -> nn.Module:
 def import_expert(task: str) -> type[nn.Module]:
     """The class DownstreamExpert of a task's folder; a UserError says why it cannot be imported."""
     try:
-        module = importlib.import_module(f"s3prl.downstream.{task}.expert")
+        module = importlib.import_module(f"{package_of(task)}.expert")
     except ImportError as error:
         raise UserError(
-            f"The task '{task}' (downstream/{task}/expert.py) cannot be imported: {error}. "
+            f"The task '{label(task)}' ({expert_file(task)}) cannot be imported: {error}. "
             "Install the missing package or mend the file."
         ) from error
+    if not hasattr(module, "DownstreamExpert"):
+        raise UserError(f"{expert_file(task)} has no class DownstreamExpert.")
     return module.DownstreamExpert
 
 

@@ -14,13 +14,17 @@ import yaml
 
 from s3prl.training.expdir import free_name
 from s3prl.training.settings import runner_fields
-from s3prl.utility.config import load_yaml, nearest
+from s3prl.utility.config import load_yaml
 from s3prl.utility.errors import DamagedCheckpoint, UserError
 from s3prl.utility.files import states_in
 from s3prl.utility.override import apply_override
 from s3prl.utility.paths import find_path
+from s3prl.utility.plugins import absolute
 
 from .config_check import check_config
+from .tasks import check_task, default_config, named, tasks
+
+__all__ = ["Experiment", "build", "tasks", "write_records"]
 
 # -e takes every other argument from the checkpoint
 KEPT_WITH_PAST_EXP = (
@@ -38,24 +42,6 @@ class Experiment:
     config: dict[str, Any]
     checkpoint: dict[str, Any] | None  # to resume or to take weights from
     resume: bool  # whether step, optimizer and random states are taken too
-
-
-def tasks() -> list[str]:
-    """Names of all downstream folders that hold an expert.py."""
-    import s3prl.downstream
-
-    folders = map(Path, s3prl.downstream.__path__)
-    return sorted({path.parent.name for folder in folders for path in folder.glob("*/expert.py")})
-
-
-def check_task(name: str | None) -> None:
-    """Raise a UserError when there is no such downstream task."""
-    if name is None:
-        raise UserError(f"Name the downstream task with -d. Available: {', '.join(tasks())}.")
-    if name not in tasks():
-        raise UserError(
-            f"There is no downstream task '{name}'.{nearest(name, tasks())} Available: {', '.join(tasks())}."
-        )
 
 
 def check_upstream(args: argparse.Namespace) -> None:
@@ -78,6 +64,7 @@ def build(args: argparse.Namespace) -> Experiment:
     Raises:
         UserError: whatever the user can mend, before any model is built.
     """
+    _settle_folders(args)
     if args.expdir is None and args.expname is not None:
         args.expdir = str(Path("result") / "downstream" / args.expname)
     if args.auto_resume and args.past_exp is None:
@@ -88,12 +75,20 @@ def build(args: argparse.Namespace) -> Experiment:
         args, config, checkpoint = _from_command_line(args)
     optional = {"runner": runner_fields(), "": OPTIONAL_SECTIONS}
     apply_override(args.override, args, config, optional)
+    _settle_folders(args)
     check_task(args.downstream)
     check_upstream(args)
     if args.expdir is None:
         raise UserError("Name the experiment with -n (folder result/downstream/NAME) or its folder with -p.")
     check_config(config, args.mode)
     return Experiment(args, config, checkpoint, resume=args.past_exp is not None)
+
+
+def _settle_folders(args: argparse.Namespace) -> None:
+    """Absolute paths where `-d` and `-u` name folders of the user's, so that a checkpoint works anywhere."""
+    args.downstream = named(args.downstream)
+    if args.hub == "torch":
+        args.upstream = absolute(args.upstream)
 
 
 def _states_folder(args: argparse.Namespace) -> str | None:
@@ -144,7 +139,7 @@ def _load_or_point_to_earlier(path: Path, args: argparse.Namespace) -> dict:
 
 def _from_command_line(args: argparse.Namespace) -> tuple[argparse.Namespace, dict, dict | None]:
     check_task(args.downstream)
-    args.config = args.config or f"downstream/{args.downstream}/config.yaml"
+    args.config = args.config or default_config(args.downstream)
     config = load_yaml(find_path(args.config), expand=False)
     args.launch_dir = str(Path.cwd())
     if args.init_ckpt is None:

@@ -8,6 +8,9 @@ from pathlib import Path
 from s3prl.utility.commands import command_line
 from s3prl.utility.config import nearest
 from s3prl.utility.errors import UserError
+from s3prl.utility.plugins import is_path
+
+from .folders import entry_of_folder, is_entry
 
 UPSTREAM_FOLDER = Path(__file__).resolve().parent
 WITH_CHECKPOINT = ("_local", "_url", "_gdriveid", "_custom")
@@ -25,17 +28,9 @@ def scan() -> tuple[dict[str, Callable], dict[str, Exception]]:
             failures[folder] = error
             continue
         for name, value in vars(module).items():
-            if not name.startswith("_") and _is_entry(value):
+            if not name.startswith("_") and is_entry(value):
                 entries[name] = value
     return entries, failures
-
-
-def _is_entry(value: object) -> bool:
-    """Whether a global of a hubconf is an entry point, not a helper or class imported from elsewhere."""
-    if isinstance(value, functools.partial):
-        return True
-    home = getattr(value, "__module__", "") or ""
-    return callable(value) and not isinstance(value, type) and home.endswith(".hubconf")
 
 
 def options(only_registered_ckpt: bool = False) -> list[str]:
@@ -56,11 +51,13 @@ def failures() -> dict[str, str]:
 
 
 def get(name: str) -> Callable:
-    """The entry function of an upstream.
+    """The entry function of an upstream: of a name, or of a folder of the user's (see `entry_of_folder`).
 
     Raises:
         UserError: no such upstream, or its folder cannot be imported (the message says why).
     """
+    if is_path(name):
+        return entry_of_folder(name)
     entries, failed = scan()
     if name in entries:
         return entries[name]
