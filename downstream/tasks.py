@@ -44,8 +44,8 @@ def check_task(task: str | None) -> None:
 def _check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise UserError(
-            f"-d {folder}: there is no folder {folder.absolute()}. If it was moved after the training, say where it is now: "
-            "-o \"args.downstream='NEW_FOLDER'\"."
+            f"-d {folder}: there is no folder {folder.absolute()}. If it was moved after the training, say "
+            "where it is now: -o \"args.downstream='NEW_FOLDER'\"."
         )
     if not (folder / "expert.py").is_file():
         raise UserError(f"-d {folder}: the folder has no expert.py, so it is not a task.")

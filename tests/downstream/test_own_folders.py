@@ -79,10 +79,8 @@ def test_a_moved_folder_is_named_with_the_way_to_say_where_it_is(downstream, tas
     evaluate = ["-m", "evaluate", "-t", "dev", "-e", "run/states-2.ckpt"]
     assert downstream(*evaluate) == 2
     message = capsys.readouterr().err
-    assert (
-        f"-d {task}: there is no folder {task}" in message
-        and "-o \"args.downstream='NEW_FOLDER'\"" in message
-    )
+    assert f"-d {task}: there is no folder {task}. If it was moved" in message
+    assert "-o \"args.downstream='NEW_FOLDER'\"" in message
     assert downstream(*evaluate, "-o", "args.downstream=./moved") == 0
     shutil.move(model, workdir / "moved_model")
     assert downstream(*evaluate, "-o", "args.downstream=./moved") == 2
