@@ -71,8 +71,8 @@ def _add_experiment_options(group: argparse._ArgumentGroup) -> None:
     add("-i", "--init_ckpt", metavar="CKPT", help="take only the weights of a checkpoint (or folder)")
     add("-a", "--auto_resume", action="store_true", help="continue if there is a checkpoint, else start")
     add(
-        "-t", "--evaluate_split", metavar="SPLIT", default="test",
-        help="what to evaluate (default: test); with -m inference an audio file",
+        "-t", "--evaluate_split", nargs="+", metavar="SPLIT", default="test",
+        help="the split to evaluate (default: test); with -m inference audio files, or folders of them",
     )  # fmt: skip
     add("--seed", type=int, default=1337, help="(default: 1337)")
     add(

@@ -76,6 +76,7 @@ def build(args: argparse.Namespace) -> Experiment:
     optional = {"runner": runner_fields(), "": OPTIONAL_SECTIONS}
     apply_override(args.override, args, config, optional)
     _settle_folders(args)
+    args.evaluate_split = _splits_or_recordings(args.mode, args.evaluate_split)
     check_task(args.downstream)
     check_upstream(args)
     if args.expdir is None:
@@ -89,6 +90,16 @@ def _settle_folders(args: argparse.Namespace) -> None:
     args.downstream = named(args.downstream)
     if args.hub == "torch":
         args.upstream = absolute(args.upstream)
+
+
+def _splits_or_recordings(mode: str, given: str | list[str]) -> str | list[str]:
+    """What `-t` names: recordings or folders in inference, else one split."""
+    names = [given] if isinstance(given, str) else given
+    if mode == "inference":
+        return names
+    if len(names) > 1:
+        raise UserError(f"-t {' '.join(names)}: -m {mode} takes one split. Start it once for each.")
+    return names[0]
 
 
 def _states_folder(args: argparse.Namespace) -> str | None:
