@@ -55,21 +55,18 @@ def _build_upstream(args: argparse.Namespace) -> nn.Module:
         from s3prl.utility.huggingface import upstream_from_repository
 
         entry = upstream_from_repository(args.upstream, args.upstream_revision, args.upstream_model_name)
-    if not processes.is_leader():
-        processes.wait()
-    upstream = build_upstream(
-        args.upstream,
-        args.upstream_ckpt,
-        args.upstream_model_config,
-        folders=(args.launch_dir,),
-        refresh=args.upstream_refresh and processes.is_leader(),
-        alone=args.upstream_alone,
-        public_batch=args.upstream_public_batch,
-        feature_selection=args.upstream_feature_selection,
-        entry=entry,
-    )
-    if processes.is_leader():
-        processes.wait()
+    with processes.leader_first():
+        upstream = build_upstream(
+            args.upstream,
+            args.upstream_ckpt,
+            args.upstream_model_config,
+            folders=(args.launch_dir,),
+            refresh=args.upstream_refresh and processes.is_leader(),
+            alone=args.upstream_alone,
+            public_batch=args.upstream_public_batch,
+            feature_selection=args.upstream_feature_selection,
+            entry=entry,
+        )
     traits_of(upstream).for_task(task_name(vars(args)))
     return upstream
 

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from s3prl.utility.errors import UserError
 
 SAMPLE_RATE = 16000  # Hz
+HIDDEN_STATES = "hidden_states"  # the output that tasks use unless told otherwise
 TOLERATED_FRAMES = 5  # a model may give this many frames more or fewer than its stride promises
 RESERVED_KEYS = ("_hidden_states_info", "hidden_states", "last_hidden_state")
 

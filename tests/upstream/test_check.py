@@ -140,6 +140,14 @@ def test_several_upstreams_make_a_table_and_one_that_is_missing_is_reported(caps
     assert "no upstream 'nothing_of_that_name'" in captured.err
 
 
+def test_an_upstream_is_examined_with_the_options_of_the_runner(capsys):
+    options = ["--upstream_ckpt", "-", "--upstream_alone", "-r"]
+    assert check.main(["-u", "mel", *options, "--device", "cpu"]) == 0
+    assert "the batch changes values" not in capsys.readouterr().out
+    assert check.main(["-u", "mel", "--upstream_public_batch", "--device", "cpu"]) == 0
+    assert "the batch changes values" in capsys.readouterr().out
+
+
 def test_a_mistake_of_the_user_gives_exit_code_2(capsys):
     assert check.main(["-u", "fbank", "mfcc", "-k", "one", "--device", "cpu"]) == 2
     assert "-k has 1 value(s) for 2" in capsys.readouterr().err
