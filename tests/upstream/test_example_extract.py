@@ -1,0 +1,45 @@
+"""`upstream/*/example_extract.py`: every family has a script that shows what its model returns."""
+
+import runpy
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import ROOT
+
+from s3prl import hub
+from s3prl.upstream.tools import example_extract
+
+FAMILIES = sorted(path.parent.name for path in (ROOT / "upstream").glob("*/hubconf.py"))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_has_an_example_of_an_upstream_of_its_own(family, monkeypatch):
+    asked = []
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(example_extract, "main", lambda name: asked.append(name) or 0)
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(ROOT / "upstream" / family / "example_extract.py"), run_name="__main__")
+    assert end.value.code == 0
+    assert hub.get(asked[0]).__module__ == f"s3prl.upstream.{family}.hubconf"
+
+
+def test_the_script_runs_from_any_folder(tmp_path):
+    script = ROOT / "upstream" / "example" / "example_extract.py"
+    result = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "hidden_states[2]   [2, 198, 80]  [batch, frames, dim]" in result.stdout
+
+
+def test_recordings_and_a_checkpoint_of_the_users_are_taken(tmp_path, capsys):
+    soundfile.write(tmp_path / "a.wav", np.zeros(8000, dtype=np.float32), 8000)  # a second, to be resampled
+    ckpt = ROOT / "tests/data/tera/ckpt.ckpt"
+    options = ["-u", "tera_local", "-k", str(ckpt), str(tmp_path / "a.wav"), "--device", "cpu"]
+    assert example_extract.main("tera", options) == 0
+    assert "hidden_states[3]   [1, 100, 36]" in capsys.readouterr().out
+    assert example_extract.main("m2d", ["--device", "cpu"]) == 2
+    assert "-k" in capsys.readouterr().err
+    assert example_extract.main("example", [str(tmp_path / "none.wav"), "--device", "cpu"]) == 2
+    assert "none.wav" in capsys.readouterr().err
