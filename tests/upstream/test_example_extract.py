@@ -10,7 +10,7 @@ import soundfile
 from conftest import ROOT
 
 from s3prl import hub
-from s3prl.upstream.tools import example_extract
+from s3prl.upstream.tools import outputs
 
 FAMILIES = sorted(path.parent.name for path in (ROOT / "upstream").glob("*/hubconf.py"))
 
@@ -19,7 +19,7 @@ FAMILIES = sorted(path.parent.name for path in (ROOT / "upstream").glob("*/hubco
 def test_every_family_has_an_example_of_an_upstream_of_its_own(family, monkeypatch):
     asked = []
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(example_extract, "main", lambda name: asked.append(name) or 0)
+    monkeypatch.setattr(outputs, "main", lambda name: asked.append(name) or 0)
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(ROOT / "upstream" / family / "example_extract.py"), run_name="__main__")
     assert end.value.code == 0
@@ -37,9 +37,9 @@ def test_recordings_and_a_checkpoint_of_the_users_are_taken(tmp_path, capsys):
     soundfile.write(tmp_path / "a.wav", np.zeros(8000, dtype=np.float32), 8000)  # a second, to be resampled
     ckpt = ROOT / "tests/data/tera/ckpt.ckpt"
     options = ["-u", "tera_local", "-k", str(ckpt), str(tmp_path / "a.wav"), "--device", "cpu"]
-    assert example_extract.main("tera", options) == 0
-    assert "hidden_states[3]   [1, 100, 36]" in capsys.readouterr().out
-    assert example_extract.main("m2d", ["--device", "cpu"]) == 2
+    assert outputs.main("tera", options) == 0
+    assert "hidden_states[3]   [1, 101, 36]" in capsys.readouterr().out
+    assert outputs.main("m2d", ["--device", "cpu"]) == 2
     assert "-k" in capsys.readouterr().err
-    assert example_extract.main("example", [str(tmp_path / "none.wav"), "--device", "cpu"]) == 2
+    assert outputs.main("example", [str(tmp_path / "none.wav"), "--device", "cpu"]) == 2
     assert "none.wav" in capsys.readouterr().err
