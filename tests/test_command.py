@@ -43,7 +43,7 @@ def test_train_and_evaluate_are_the_modes_of_the_runner(workdir, capsys):
     assert main(["evaluate", "-t", "dev", "-e", "run/states-2.ckpt", "--device", "cpu"]) == 0
     assert (workdir / "run" / "result-dev.json").is_file()
     assert main(["inference", "-t", "a.wav", "-e", "run/states-2.ckpt", "--device", "cpu"]) == 2
-    assert "has no inference" in capsys.readouterr().err
+    assert "-t a.wav: there is no such file" in capsys.readouterr().err
 
 
 def test_an_installed_copy_is_told_by_its_own_commands(monkeypatch):

@@ -1,5 +1,6 @@
 """`upstream/*/example_extract.py`: every family has a script that shows what its model returns."""
 
+import importlib
 import runpy
 import subprocess
 import sys
@@ -7,9 +8,11 @@ import sys
 import numpy as np
 import pytest
 import soundfile
+import torch
 from conftest import ROOT
 
 from s3prl import hub
+from s3prl.upstream.interfaces import UpstreamBase
 from s3prl.upstream.tools import outputs
 
 FAMILIES = sorted(path.parent.name for path in (ROOT / "upstream").glob("*/hubconf.py"))
@@ -43,3 +46,30 @@ def test_recordings_and_a_checkpoint_of_the_users_are_taken(tmp_path, capsys):
     assert "-k" in capsys.readouterr().err
     assert outputs.main("example", [str(tmp_path / "none.wav"), "--device", "cpu"]) == 2
     assert "none.wav" in capsys.readouterr().err
+
+
+def test_the_names_and_classes_of_the_guides_exist():
+    models = [
+        "cpc",
+        "apc",
+        "pase",
+        "wav2vec",
+        "vq_wav2vec",
+        "mockingjay",
+        "vq_apc",
+        "audio_albert",
+        "wav2vec2",
+        "tera",
+        "npc",
+        "example",
+    ]
+    features = ["spectrogram", "fbank", "mfcc", "mel", "linear", "baseline", "baseline_local"]
+    assert set(models + features) <= set(hub.options())
+    for family in [*models, "baseline"]:
+        module = importlib.import_module(f"s3prl.upstream.{family}.expert")
+        assert issubclass(module.UpstreamExpert, UpstreamBase)
+    # as the guide's script with an argument parser calls it
+    model = torch.hub.load(
+        str(ROOT), "fbank", source="local", feature_selection=None, refresh=False, ckpt=None
+    )
+    assert model([torch.randn(1600)])["last_hidden_state"].shape == (1, 8, 240)
