@@ -19,7 +19,7 @@ from s3prl.utility.errors import DamagedCheckpoint, UserError
 from s3prl.utility.files import states_in
 from s3prl.utility.override import apply_override
 from s3prl.utility.paths import find_path
-from s3prl.utility.plugins import absolute
+from s3prl.utility.plugins import absolute, check_stored
 
 from .config_check import check_config
 from .tasks import check_task, default_config, named, tasks
@@ -71,6 +71,9 @@ def build(args: argparse.Namespace) -> Experiment:
         args.past_exp = _states_folder(args)
     if args.past_exp is not None:
         args, config, checkpoint = _from_past_experiment(args)
+        check_stored(args.downstream, args.past_exp)
+        if args.hub == "torch":
+            check_stored(args.upstream, args.past_exp)
     else:
         args, config, checkpoint = _from_command_line(args)
     optional = {"runner": runner_fields(), "": OPTIONAL_SECTIONS}

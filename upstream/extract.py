@@ -23,7 +23,7 @@ from s3prl.utility.commands import command_line, localized
 from s3prl.utility.device import choose_device
 from s3prl.utility.errors import UserError, command
 from s3prl.utility.lengths import measure
-from s3prl.utility.plugins import absolute
+from s3prl.utility.plugins import absolute, check_stored
 
 from .build import find_config, public_batch_of, task_name
 from .encoding import Encoder
@@ -91,7 +91,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument(
         "-l", "--upstream_layer_selection", "--layers", metavar="LAYER[,LAYER]", dest="layers",
-        help="only these layers, such as 6 or 6,9 (-1: the last)",
+        help="only these layers, such as 6,9 or, counted from the last, -l=-2,-1",
     )  # fmt: skip
     chosen.add_argument("--weights", type=Path, metavar="CKPT", help="mix layers as this task has learned")
     add("--format", choices=FORMATS, default=FORMATS[0], help=f"of the files (default: {FORMATS[0]})")
@@ -129,6 +129,8 @@ def source_of(options: argparse.Namespace, device: str) -> Source:
     if options.weights is not None:
         weighting = TrainedWeighting(options.weights)
         name = weighting.of("upstream", name)
+        if options.upstream is None and weighting.arguments.get("hub") != "huggingface":
+            check_stored(name, options.weights)
         ckpt = ckpt or weighting.arguments.get("upstream_ckpt")
         model_config = weighting.of("upstream_model_config", model_config)
         selection = weighting.of("upstream_feature_selection", selection)

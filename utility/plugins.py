@@ -9,9 +9,9 @@ import os
 import sys
 from pathlib import Path
 
-MOUNTED = (
-    "S3PRL_MOUNTED"  # variable with {package: folder}, for processes that import anew (spawn, forkserver)
-)
+from s3prl.utility.errors import UserError
+
+MOUNTED = "S3PRL_MOUNTED"  # environment variable: {package: folder}, for workers that import anew
 
 
 def is_path(name: str) -> bool:
@@ -26,6 +26,19 @@ def absolute(name: str | None) -> str | None:
     folder, colon, entry = name.partition(":")
     path = Path(folder).expanduser().resolve()
     return f"{path}{colon}{entry}" if path.is_dir() else name
+
+
+def check_stored(name: str | None, checkpoint: object) -> None:
+    """A checkpoint names code by absolute paths; one from elsewhere may not name code that came with it.
+
+    Raises:
+        UserError: the name is a relative path.
+    """
+    if name is not None and is_path(name) and not Path(name).is_absolute():
+        raise UserError(
+            f"{checkpoint} asks for code of the relative path {name}, which is not what training writes. If "
+            "you trust that folder, take only the weights: -i in place of -e, with -u and -d."
+        )
 
 
 def mount(package: str, folder: Path) -> None:

@@ -6,11 +6,13 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
+import soundfile
 import torch
 from conftest import ROOT, tiny
 
 from s3prl import hub
 from s3prl.downstream.tasks import package_of
+from s3prl.upstream import extract
 from s3prl.utility import plugins
 
 MODEL = """
@@ -87,6 +89,18 @@ def test_a_moved_folder_is_named_with_the_way_to_say_where_it_is(downstream, tas
     assert f"there is no folder {model}. If it was moved" in capsys.readouterr().err
     both = f"args.downstream={moved},,args.upstream={workdir / 'moved_model'}"
     assert downstream(*evaluate, "-o", both) == 0
+
+
+def test_a_checkpoint_cannot_name_code_by_a_relative_path(downstream, task, workdir, capsys):
+    assert downstream("-d", task, "-u", "example", "-p", "run", "-o", tiny(total_steps=2)) == 0
+    state = torch.load("run/states-2.ckpt", weights_only=True)
+    for name in ("downstream", "upstream"):
+        torch.save({**state, "Args": {**state["Args"], name: "./mine/my_task"}}, "theirs.ckpt")
+        assert downstream("-m", "evaluate", "-t", "dev", "-e", "theirs.ckpt") == 2
+        assert "asks for code of the relative path ./mine/my_task" in capsys.readouterr().err
+    soundfile.write("a.wav", [0.0] * 8000, 16000)
+    assert extract.main(["--weights", "theirs.ckpt", "--input", "a.wav", "--output", "out"]) == 2
+    assert "theirs.ckpt asks for code of the relative path" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("name", "message"), [
