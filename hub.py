@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from s3prl.upstream.registry import LISTING, failures, get, options
+from s3prl.upstream.registry import failures, get, options
 from s3prl.utility.errors import UserError
 
-__all__ = ["LISTING", "failures", "get", "options"]
+__all__ = ["failures", "get", "options"]
 
 
 def __getattr__(name: str) -> Callable:

@@ -14,6 +14,7 @@ import time
 
 from s3prl.downstream import experiment
 from s3prl.downstream.past_run import Typed
+from s3prl.utility.commands import command_line, in_clone, localized
 from s3prl.utility.errors import Terminated, UserError
 
 PATIENCE = 5  # seconds for the launcher to end this process first, where the leader has told the same mistake
@@ -24,7 +25,7 @@ examples:
   speech recognition                    python run_downstream.py -m train -u fbank -d asr -n my_run
   its word error rate                   python run_downstream.py -m evaluate -t test-clean -e result/downstream/my_run/dev-best.ckpt
   continue where it stopped             python run_downstream.py -m train -e result/downstream/my_run
-  survive crashes                       ./run_while.sh python run_downstream.py -a -m train -u fbank -d asr -n my_run
+  survive crashes                       ./run_while.sh python run_downstream.py -m train -a -u fbank -d asr -n my_run
   four GPUs                             torchrun --nproc_per_node 4 run_downstream.py -m train -u fbank -d asr -n my_run
   change settings                       ... -o "config.optimizer.lr=1e-3,,config.runner.total_steps=1000"
 """  # noqa: E501
@@ -35,9 +36,11 @@ def build_parser() -> argparse.ArgumentParser:
     from s3prl import hub
 
     parser = argparse.ArgumentParser(
+        prog=None if in_clone() else "s3prl train|evaluate|inference",
         description="Train or evaluate a downstream task on top of an upstream model.",
-        epilog=f"{EXAMPLES}\ntasks (-d): {', '.join(experiment.tasks())}\n\n"
-        f"upstreams (-u; `{hub.LISTING}` tells more, `NAME_local -k FILE` takes your own checkpoint):\n"
+        epilog=f"{localized(EXAMPLES)}\ntasks (-d): {', '.join(experiment.tasks())}\n\n"
+        f"upstreams (-u; `{command_line('list')}` tells more, `NAME_local -k FILE` takes your own "
+        "checkpoint):\n"
         f"{textwrap.fill(', '.join(hub.options(True)), 110, break_on_hyphens=False)}\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -51,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_experiment_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("-m", "--mode", choices=["train", "evaluate", "inference"], default="train", help="(default: train)")
-    add("-d", "--downstream", metavar="TASK", help="the task: a folder of downstream/")
+    add("-d", "--downstream", metavar="TASK", help="the task: a folder of downstream/, or the path of one")
     add("-v", "--downstream_variant", metavar="VARIANT", help="for tasks that have some, such as fold1")
     add("-n", "--expname", "--name", metavar="NAME", help="the experiment is result/downstream/NAME")
     add("-p", "--expdir", metavar="FOLDER", help="the experiment's folder itself; wins over -n")
@@ -69,8 +72,8 @@ def _add_experiment_options(group: argparse._ArgumentGroup) -> None:
     add("-i", "--init_ckpt", metavar="CKPT", help="take only the weights of a checkpoint (or folder)")
     add("-a", "--auto_resume", action="store_true", help="continue if there is a checkpoint, else start")
     add(
-        "-t", "--evaluate_split", metavar="SPLIT", default="test",
-        help="what to evaluate (default: test); with -m inference an audio file",
+        "-t", "--evaluate_split", nargs="+", metavar="SPLIT", default="test",
+        help="the split to evaluate (default: test); with -m inference audio files, or folders of them",
     )  # fmt: skip
     add("--seed", type=int, default=1337, help="(default: 1337)")
     add(
@@ -82,7 +85,7 @@ def _add_experiment_options(group: argparse._ArgumentGroup) -> None:
 
 def _add_upstream_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("-u", "--upstream", metavar="NAME", help="the model: an entry of upstream/*/hubconf.py")
+    add("-u", "--upstream", metavar="NAME", help="the model: an entry of upstream/*/hubconf.py, or a folder")
     add("-k", "--upstream_ckpt", metavar="PATH|URL|ID", help="its checkpoint, for NAME_local, NAME_url, ...")
     add("-g", "--upstream_model_config", metavar="YAML", help="its configuration, for models that take one")
     add("-r", "--upstream_refresh", action="store_true", help="download cached checkpoints again")

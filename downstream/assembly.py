@@ -13,6 +13,8 @@ from s3prl.utility import processes
 from s3prl.utility.errors import UserError
 from s3prl.utility.weights import load_weights
 
+from .tasks import expert_file, label, package_of
+
 DOWNSTREAM_DOORS = ("get_dataloader", "log_records")
 ADVICE = "Use the arguments and config of its training."
 
@@ -75,21 +77,18 @@ def _build_upstream(args: argparse.Namespace) -> nn.Module:
         from s3prl.utility.huggingface import upstream_from_repository
 
         entry = upstream_from_repository(args.upstream, args.upstream_revision, args.upstream_model_name)
-    if not processes.is_leader():
-        processes.wait()
-    upstream = build_upstream(
-        args.upstream,
-        args.upstream_ckpt,
-        args.upstream_model_config,
-        folders=(args.launch_dir,),
-        refresh=args.upstream_refresh and processes.is_leader(),
-        alone=args.upstream_alone,
-        public_batch=args.upstream_public_batch,
-        feature_selection=args.upstream_feature_selection,
-        entry=entry,
-    )
-    if processes.is_leader():
-        processes.wait()
+    with processes.leader_first():
+        upstream = build_upstream(
+            args.upstream,
+            args.upstream_ckpt,
+            args.upstream_model_config,
+            folders=(args.launch_dir,),
+            refresh=args.upstream_refresh and processes.is_leader(),
+            alone=args.upstream_alone,
+            public_batch=args.upstream_public_batch,
+            feature_selection=args.upstream_feature_selection,
+            entry=entry,
+        )
     traits_of(upstream).for_task(task_name(vars(args)))
     return upstream
 
@@ -97,12 +96,14 @@ def _build_upstream(args: argparse.Namespace) -> nn.Module:
 def import_expert(task: str) -> type[nn.Module]:
     """The class DownstreamExpert of a task's folder; a UserError says why it cannot be imported."""
     try:
-        module = importlib.import_module(f"s3prl.downstream.{task}.expert")
+        module = importlib.import_module(f"{package_of(task)}.expert")
     except ImportError as error:
         raise UserError(
-            f"The task '{task}' (downstream/{task}/expert.py) cannot be imported: {error}. "
+            f"The task '{label(task)}' ({expert_file(task)}) cannot be imported: {error}. "
             "Install the missing package or mend the file."
         ) from error
+    if not hasattr(module, "DownstreamExpert"):
+        raise UserError(f"{expert_file(task)} has no class DownstreamExpert.")
     return module.DownstreamExpert
 
 

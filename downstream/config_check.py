@@ -29,7 +29,6 @@ class Arguments:
     overridden: list[str] = field(default_factory=list)
     seed: Seed = 1337
     bad_audio: Literal["error", "skip"] = "error"
-    evaluate_split: str = "test"
     upstream: str | None = None
     upstream_ckpt: str | None = None
     upstream_model_config: str | None = None

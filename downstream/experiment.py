@@ -13,14 +13,18 @@ import yaml
 
 from s3prl.training.expdir import free_name
 from s3prl.training.settings import runner_fields
-from s3prl.utility.config import load_yaml, nearest
+from s3prl.utility.config import load_yaml
 from s3prl.utility.errors import UserError
 from s3prl.utility.files import states_in
 from s3prl.utility.override import apply_override
 from s3prl.utility.paths import find_path
+from s3prl.utility.plugins import absolute, check_stored
 
 from . import past_run
 from .config_check import check_arguments, check_config
+from .tasks import check_task, default_config, named, tasks
+
+__all__ = ["Experiment", "build", "tasks", "write_records"]
 
 OPTIONAL_SECTIONS = ("scheduler", "specaug")
 
@@ -33,24 +37,6 @@ class Experiment:
     config: dict[str, Any]
     checkpoint: dict[str, Any] | None  # to resume or to take weights from
     resume: bool  # whether step, optimizer and random states are taken too
-
-
-def tasks() -> list[str]:
-    """Names of all downstream folders that hold an expert.py."""
-    import s3prl.downstream
-
-    folders = map(Path, s3prl.downstream.__path__)
-    return sorted({path.parent.name for folder in folders for path in folder.glob("*/expert.py")})
-
-
-def check_task(name: str | None) -> None:
-    """Raise a UserError when there is no such downstream task."""
-    if name is None:
-        raise UserError(f"Name the downstream task with -d. Available: {', '.join(tasks())}.")
-    if name not in tasks():
-        raise UserError(
-            f"There is no downstream task '{name}'.{nearest(name, tasks())} Available: {', '.join(tasks())}."
-        )
 
 
 def check_upstream(args: argparse.Namespace) -> None:
@@ -79,17 +65,23 @@ def build(args: argparse.Namespace) -> Experiment:
     """
     typed = vars(args).pop("typed", None)
     past_run.check_override(args.override)
+    _settle_folders(args)
     if args.expdir is None and args.expname is not None:
         args.expdir = str(Path("result") / "downstream" / args.expname)
     if args.auto_resume and args.past_exp is None:
         args.past_exp = _states_folder(args)
     if args.past_exp is not None:
         args, config, checkpoint = past_run.take_over(args, typed)
+        check_stored(args.downstream, args.past_exp)
+        if args.hub == "torch":
+            check_stored(args.upstream, args.past_exp)
     else:
         args, config, checkpoint = _from_command_line(args)
     optional = {"runner": runner_fields(), "": OPTIONAL_SECTIONS}
     apply_override(args.override, args, config, optional)
     args.overridden = past_run.overridden_fields(args)
+    _settle_folders(args)
+    args.evaluate_split = _splits_or_recordings(args.mode, args.evaluate_split)
     check_arguments(args)
     check_task(args.downstream)
     check_upstream(args)
@@ -101,6 +93,23 @@ def build(args: argparse.Namespace) -> Experiment:
     return Experiment(args, config, checkpoint, resume=args.past_exp is not None)
 
 
+def _settle_folders(args: argparse.Namespace) -> None:
+    """Absolute paths where `-d` and `-u` name folders of the user's, so that a checkpoint works anywhere."""
+    args.downstream = named(args.downstream)
+    if args.hub == "torch":
+        args.upstream = absolute(args.upstream)
+
+
+def _splits_or_recordings(mode: str, given: str | list[str]) -> str | list[str]:
+    """What `-t` names: recordings or folders in inference, else one split."""
+    names = [str(name) for name in given] if isinstance(given, list) else [str(given)]
+    if mode == "inference":
+        return names
+    if len(names) > 1:
+        raise UserError(f"-t {' '.join(names)}: -m {mode} takes one split. Start it once for each.")
+    return names[0]
+
+
 def _states_folder(args: argparse.Namespace) -> str | None:
     if args.expdir is None:
         raise UserError("-a needs to know the experiment: add -n NAME or -p FOLDER.")
@@ -110,7 +119,7 @@ def _states_folder(args: argparse.Namespace) -> str | None:
 
 def _from_command_line(args: argparse.Namespace) -> tuple[argparse.Namespace, dict, dict | None]:
     check_task(args.downstream)
-    args.config = args.config or f"downstream/{args.downstream}/config.yaml"
+    args.config = args.config or default_config(args.downstream)
     config = load_yaml(find_path(args.config), expand=False)
     args.launch_dir = str(Path.cwd())
     if args.init_ckpt is None:

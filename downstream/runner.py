@@ -17,17 +17,18 @@ from s3prl.training.evaluation import evaluate
 from s3prl.training.job import Job, Records
 from s3prl.training.loop import Training
 from s3prl.training.report import MetricLogger, format_metrics
-from s3prl.training.sampling import Shard, check_train_loader, training_batches
+from s3prl.training.sampling import DroppedItem, Shard, check_train_loader, training_batches
 from s3prl.training.settings import RunnerSettings
 from s3prl.upstream.encoding import Encoder
 from s3prl.upstream.interfaces import SAMPLE_RATE, Layers, traits_of
+from s3prl.upstream.tools.recordings import named_recordings
 from s3prl.utility import processes
 from s3prl.utility.config import expand_variables
 from s3prl.utility.device import use_threads_for
 from s3prl.utility.errors import UserError
 from s3prl.utility.files import write_json
 from s3prl.utility.metric import Metric
-from s3prl.utility.recordings import BadAudio, Recording, read
+from s3prl.utility.recordings import BadAudio, Recording
 
 from . import summary
 from .assembly import build_models, import_expert
@@ -70,6 +71,9 @@ class Runner(Job):
         self.resume = resume
         self.prepare = ReadRecordings(args.bad_audio)
         self.bad_audio = BadAudioList(self.expdir)
+        self.recordings: dict[str, Path] = {}  # for inference
+        if args.mode == "inference":
+            self.recordings = named_recordings(args.evaluate_split)
         self._check_task()
         keep_scores = resume or args.mode != "train"
         self.models = build_models(args, self.expanded, self.checkpoint, self.device, keep_scores)
@@ -219,15 +223,27 @@ class Runner(Job):
         print(f"[Runner] Written to {self.expdir / 'result.json'}", flush=True)
         return metrics
 
-    def inference(self) -> Any:
-        """Apply the task to the one audio file that `-t` names; the task prints and writes what it finds."""
+    def inference(self) -> list[Any]:
+        """Apply the task to the recordings that `-t` names, one by one; it prints and writes what it finds.
+
+        Returns:
+            What the task has returned for each recording that could be read.
+        """
         if not hasattr(self.downstream, "inference"):
             raise UserError(f"The task '{self.args.downstream}' has no inference. Use -m evaluate.")
-        path = Path(self.args.evaluate_split)
         for model in self.models.values():
             model.eval()
+        load = getattr(self.downstream, "load_audio", None)  # public tasks may read in their own way
+        results, unreadable = [], []
         with torch.no_grad(), self.autocast():
-            load = getattr(self.downstream, "load_audio", None)  # public tasks may read in their own way
-            wav = read(Recording(path)) if load is None else load(path)
-            features = self.features(self.encode([[wav]]).layers)
-            return self.downstream.inference(features, [path.stem])
+            for name, path in self.recordings.items():
+                try:
+                    wav = self.prepare((Recording(path),))[0] if load is None else load(path)
+                except DroppedItem as dropped:
+                    unreadable.append(dropped.note._replace(utterance=name))
+                    continue
+                features = self.features(self.encode([[wav]]).layers)
+                results += self.downstream.inference(features, [name])
+        self.note_dropped(unreadable)
+        self.report_dropped("inference", unreadable)
+        return results

@@ -15,13 +15,16 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)  # so that s3prl is found in a clone
 
+from s3prl.utility.commands import command_line, localized
 from s3prl.utility.errors import UserError, command
 from s3prl.utility.lengths import find_audio, find_splits, measure, unreadable_lines, write_table
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=command_line("lengths"),
+        description=localized(__doc__),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "-i",

@@ -20,6 +20,7 @@ if __name__ == "__main__":
 
 from s3prl.preprocess import mini
 from s3prl.preprocess.mini.corpus import build_once
+from s3prl.utility.commands import command_line, localized
 from s3prl.utility.errors import UserError, command
 
 
@@ -57,7 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Make the corpora that the command line asks for."""
     found = recipes()
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=command_line("corpora"),
+        description=localized(__doc__),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     corpora = parser.add_subparsers(dest="corpus", required=True, metavar="CORPUS")
     for name, recipe in [*found.items(), ("all", None)]:

@@ -2,5 +2,7 @@
 
 from pathlib import Path
 
+__version__ = "1.0.0.dev0"
+
 if not (Path(__file__).parent / "upstream").is_dir():
     __path__.append(str(Path(__file__).parent.parent))

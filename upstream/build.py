@@ -31,7 +31,7 @@ def build_upstream(
     """An upstream on the CPU, in evaluation mode.
 
     Args:
-        name: of an entry in the registry; with `entry`, only what errors call it.
+        name: of an entry in the registry, or a folder of the user's; with `entry`, only what errors call it.
         ckpt: a path (FILE,MEAN,STD for M2D), or an address, id or hub name that the entry understands.
         model_config: path or URL of a configuration.
         folders: where relative paths are looked for besides the working folder and the repository, such as
@@ -79,7 +79,7 @@ def public_batch_of(arguments: Mapping[str, Any]) -> bool:
 
 def task_name(arguments: Mapping[str, Any]) -> str:
     """What `for_task` calls the task of a run with these arguments, such as `asr-mini` (task and config)."""
-    return f"{arguments.get('downstream')}-{Path(arguments.get('config') or 'config').stem}"
+    return f"{Path(str(arguments.get('downstream'))).name}-{Path(arguments.get('config') or 'config').stem}"
 
 
 def find_config(model_config: str | None, folders: Sequence[Folder] = ()) -> str | None:

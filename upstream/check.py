@@ -15,12 +15,14 @@ from dataclasses import dataclass
 
 import torch
 
+from s3prl.utility.commands import command_line, localized
 from s3prl.utility.device import choose_device
 from s3prl.utility.errors import UserError, command
 
 from .tools import cost
 from .tools.contract import Finding, examine
 from .tools.models import build
+from .tools.options import add_variants
 from .tools.text import in_units, markdown_row
 
 NONE = "-"
@@ -49,12 +51,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Examine the upstreams of the command line."""
     options = parse_arguments(argv)
     device = choose_device(options.device)
+    variants = {
+        "refresh": options.upstream_refresh,
+        "alone": options.upstream_alone,
+        "public_batch": options.upstream_public_batch,
+    }
     codes = []
     if options.table:
         print(markdown_row(COLUMNS), markdown_row(["---"] * len(COLUMNS)), sep="\n")
     for request in requests(options):
         try:
-            certificate = certify(*request, device)
+            certificate = certify(*request, device, variants)
         except UserError as error:
             if len(options.upstream) == 1:
                 raise
@@ -69,12 +76,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=command_line("check"),
+        description=localized(__doc__),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("-u", "--upstream", nargs="+", required=True, metavar="NAME", help="names, or folders of upstreams")
-    add("-k", "--ckpt", nargs="+", metavar="FILE", help=f"a checkpoint for each -u ({NONE}: none)")
-    add("-g", "--model_config", nargs="+", metavar="YAML", help=f"a configuration for each -u ({NONE}: none)")
+    add("-k", "--upstream_ckpt", nargs="+", metavar="FILE", help=f"a checkpoint for each -u ({NONE}: none)")
+    add(
+        "-g", "--upstream_model_config", nargs="+", metavar="YAML",
+        help=f"a configuration for each -u ({NONE}: none)",
+    )  # fmt: skip
+    add_variants(parser)
     add("--device", help="cuda, cpu, ... (default: cuda if there is one, else cpu)")
     add("--table", action="store_true", help="one row of markdown for each")
     return parser.parse_args(argv)
@@ -83,7 +96,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def requests(options: argparse.Namespace) -> list[tuple[str, str | None, str | None]]:
     """(name, ckpt, model_config) of every upstream asked for."""
     lists = [options.upstream]
-    for flag, values in (("-k", options.ckpt), ("-g", options.model_config)):
+    for flag, values in (("-k", options.upstream_ckpt), ("-g", options.upstream_model_config)):
         values = values or [NONE] * len(options.upstream)
         if len(values) != len(options.upstream):
             raise UserError(
@@ -94,11 +107,18 @@ def requests(options: argparse.Namespace) -> list[tuple[str, str | None, str | N
     return list(zip(*lists, strict=True))
 
 
-def certify(name: str, ckpt: str | None, model_config: str | None, device: str) -> Certificate:
-    """Build an upstream, examine it and measure what it costs; nan for what cannot be measured."""
+def certify(
+    name: str, ckpt: str | None, model_config: str | None, device: str, variants: dict[str, bool]
+) -> Certificate:
+    """Build an upstream, examine it and measure what it costs; nan for what cannot be measured.
+
+    Args:
+        name, ckpt, model_config, variants: see `build_upstream`.
+    """
     torch.manual_seed(0)  # a model without checkpoint has random weights
     request = (name, ckpt, model_config)
-    upstream = build(*request, device)
+    upstream = build(*request, device, **variants)
+    variants = {**variants, "refresh": False}  # it need not be fetched twice
     findings = examine(upstream)
     runs = findings[0].kept
     nan = float("nan")
@@ -108,7 +128,7 @@ def certify(name: str, ckpt: str | None, model_config: str | None, device: str) 
         cost.parameters(upstream),
         cost.macs_per_second(upstream, device) if runs else nan,
         cost.real_time_factor(upstream, device) if runs else nan,
-        cost.peak_memory(upstream, request, device) if runs else nan,
+        cost.peak_memory(upstream, request, device, variants) if runs else nan,
     )
 
 

@@ -1,7 +1,7 @@
 """Features of many recordings on disk: a file for each utterance, and index.tsv.
 
     python -m s3prl.upstream.extract -u hubert --input LibriSpeech/dev-clean --output features
-    python -m s3prl.upstream.extract -u hubert --input list.txt --output features --layers 6,9
+    python -m s3prl.upstream.extract -u hubert --input list.txt --output features -l 6,9
     python -m s3prl.upstream.extract --weights result/downstream/run/dev-best.ckpt --input wav --output out
     torchrun --nproc_per_node 4 -m s3prl.upstream.extract -u hubert ...
 
@@ -19,16 +19,19 @@ from pathlib import Path
 import torch
 
 from s3prl.utility import processes
+from s3prl.utility.commands import command_line, localized
 from s3prl.utility.device import choose_device
 from s3prl.utility.errors import UserError, command
 from s3prl.utility.lengths import measure
+from s3prl.utility.plugins import absolute, check_stored
 
 from .build import find_config, public_batch_of, task_name
 from .encoding import Encoder
-from .interfaces import traits_of
+from .interfaces import HIDDEN_STATES, traits_of
 from .tools.extraction import Extraction, Source
 from .tools.feature_folder import FORMATS, FeatureFolder
 from .tools.models import build
+from .tools.options import add_upstream_options
 from .tools.recordings import find_recordings, plan, share_of
 from .tools.selection import TrainedWeighting, fingerprint, layers_of
 
@@ -72,31 +75,27 @@ def run(options: argparse.Namespace, shard: tuple[int, int], device: str) -> int
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=command_line("extract"),
+        description=localized(__doc__),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("-u", "--upstream", metavar="NAME", help="a name of the hub (default: that of --weights)")
-    add("-k", "--ckpt", metavar="FILE", help="its checkpoint")
-    add("-g", "--model_config", metavar="YAML", help="its configuration")
+    add("-u", "--upstream", metavar="NAME", help="a name or folder (default: that of --weights)")
+    add_upstream_options(parser)
+    add(
+        "-s", "--upstream_feature_selection", metavar="KEY",
+        help="which output to write (default: hidden_states)",
+    )  # fmt: skip
     add("--input", type=Path, required=True, metavar="PATH", help="a folder, or a text file with paths")
     add("--output", type=Path, required=True, metavar="FOLDER", help="where features go")
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument(
-        "--layers", metavar="6,9", help="only these layers; negative ones count from the last"
-    )
+        "-l", "--upstream_layer_selection", "--layers", metavar="LAYER[,LAYER]", dest="layers",
+        help="only these layers, such as 6,9 or, counted from the last, -l=-2,-1",
+    )  # fmt: skip
     chosen.add_argument("--weights", type=Path, metavar="CKPT", help="mix layers as this task has learned")
     add("--format", choices=FORMATS, default=FORMATS[0], help=f"of the files (default: {FORMATS[0]})")
     add("--batch_seconds", type=float, default=120, help="of audio in a batch with padding (default: 120)")
-    add(
-        "--alone",
-        action="store_true",
-        help="give every utterance the features it has alone, also from models that look at padding; slower",
-    )
-    add(
-        "--public_batch",
-        action="store_true",
-        help="give the values that the public S3PRL gives for a batch, where a model has others",
-    )
     add("--n_jobs", type=int, default=4, help="threads that read and write files (default: 4)")
     add("--shard", metavar="I/N", help="do only part I (from 1) of N; torchrun sets this itself")
     add("--device", help="cuda, cpu, ... (default: cuda if there is one, else cpu)")
@@ -123,19 +122,33 @@ def start(options: argparse.Namespace) -> tuple[tuple[int, int], str]:
 
 def source_of(options: argparse.Namespace, device: str) -> Source:
     """The upstream that the command line asks for, and which part of its output is wanted."""
-    name, ckpt, model_config = options.upstream, options.ckpt, options.model_config
-    chosen = {"alone": options.alone, "public_batch": options.public_batch}
-    folders, selection, weighting = (), "hidden_states", None
+    name, ckpt = absolute(options.upstream), options.upstream_ckpt
+    model_config, selection = options.upstream_model_config, options.upstream_feature_selection
+    chosen = {"alone": options.upstream_alone, "public_batch": options.upstream_public_batch}
+    folders, weighting = (), None
     if options.weights is not None:
         weighting = TrainedWeighting(options.weights)
         name = weighting.of("upstream", name)
+        if options.upstream is None and weighting.arguments.get("hub") != "huggingface":
+            check_stored(name, options.weights)
         ckpt = ckpt or weighting.arguments.get("upstream_ckpt")
         model_config = weighting.of("upstream_model_config", model_config)
-        folders, selection = weighting.folders, weighting.feature_selection
-        chosen["alone"] = options.alone or bool(weighting.arguments.get("upstream_alone"))
-        chosen["public_batch"] = options.public_batch or public_batch_of(weighting.arguments)
-    model_config = find_config(model_config, folders)
-    upstream = build(name, ckpt, model_config, device, folders=folders, feature_selection=selection, **chosen)
+        selection = weighting.of("upstream_feature_selection", selection)
+        folders = weighting.folders
+        chosen["alone"] |= bool(weighting.arguments.get("upstream_alone"))
+        chosen["public_batch"] |= public_batch_of(weighting.arguments)
+    model_config, selection = find_config(model_config, folders), selection or HIDDEN_STATES
+    with processes.leader_first():
+        upstream = build(
+            name,
+            ckpt,
+            model_config,
+            device,
+            folders=folders,
+            refresh=options.upstream_refresh and processes.is_leader(),
+            feature_selection=selection,
+            **chosen,
+        )
     if weighting is not None:
         traits_of(upstream).for_task(task_name(weighting.arguments))
     encoder = Encoder(upstream, device, chosen["alone"])
@@ -151,7 +164,9 @@ def source_of(options: argparse.Namespace, device: str) -> Source:
     else:
         layers = chosen_layers(options.layers)
         settings["layers"] = layers or "all"
-        extract = layers_of(encoder, layers)
+        extract = layers_of(encoder, layers, selection)
+        if selection != HIDDEN_STATES:
+            settings["output"] = selection
     settings["parameters"] = fingerprint(*models)
     return Source(encoder, extract, settings)
 
@@ -161,7 +176,7 @@ def chosen_layers(text: str | None) -> list[int] | None:
     try:
         return None if text is None else [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise UserError(f"--layers {text}: write numbers with commas between them, such as 6,9.") from error
+        raise UserError(f"-l {text}: write numbers with commas between them, such as 6,9.") from error
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from .features.frames import check_lengths
 from .pickling import Tap, make_picklable
 from .waves import SAMPLE_RATE, Wav, prepared, utterances
 
+HIDDEN_STATES = "hidden_states"  # the output that tasks use unless told otherwise
 TOLERATED_FRAMES = 5  # a model may give this many frames more or fewer than its stride promises
 RESERVED_KEYS = ("_hidden_states_info", "hidden_states", "last_hidden_state")
 
@@ -247,7 +248,7 @@ class Featurizer(nn.Module):
         self.layer_selection = layer_selection
         self.normalize = normalize
         device = upstream_device or device_of(upstream)
-        result = _probe(upstream, device, SAMPLE_RATE)
+        result = probe(upstream, device, SAMPLE_RATE)
         selected = self._select(result)
         shapes = {tuple(layer.shape) for layer in selected}
         if len(shapes) > 1:
@@ -266,7 +267,7 @@ class Featurizer(nn.Module):
         try:
             return upstream.get_downsample_rates(self.feature_selection)
         except (AttributeError, NotImplementedError):
-            longer = self._select(_probe(upstream, device, 11 * SAMPLE_RATE))[0].size(1)
+            longer = self._select(probe(upstream, device, 11 * SAMPLE_RATE))[0].size(1)
             more = longer - self._select(result)[0].size(1)
             stride = round(10 * SAMPLE_RATE / more) if more > 0 else SAMPLE_RATE
             print(f"[Featurizer] The upstream does not say its stride; measured {stride} samples per frame.")
@@ -352,7 +353,7 @@ class Featurizer(nn.Module):
         return self.mix(self.layers([len(wav) for wav in utterances(paired_wavs)], paired_features))
 
 
-def _probe(upstream: nn.Module, device: Any, samples: int) -> dict[str, Any]:
+def probe(upstream: nn.Module, device: Any, samples: int) -> dict[str, Any]:
     """The upstream's result for fixed noise, in evaluation mode, leaving the random state untouched."""
     training = upstream.training
     upstream.eval()

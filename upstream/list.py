@@ -1,6 +1,7 @@
 """All upstreams by name, with the size, source and licence of their checkpoint, and whether it is cached.
 
     python -m s3prl.upstream.list
+    python -m s3prl.upstream.list wav2vec 'm*_local'
     python -m s3prl.upstream.list --check-links
 
 What only a checkpoint of your own could tell, or nobody said, is a dash. --check-links asks every address
@@ -8,10 +9,13 @@ whether it still has its file, without fetching it; the exit code is 1 when one 
 """
 
 import argparse
+import fnmatch
 import sys
 from collections.abc import Sequence
 
-from s3prl.utility.errors import command
+from s3prl.utility.commands import command_line, localized
+from s3prl.utility.config import nearest
+from s3prl.utility.errors import UserError, command
 
 from . import registry
 from .checkpoints import Checkpoint, table
@@ -31,26 +35,50 @@ WEIGHTS = tuple(
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the table, or check its addresses."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=command_line("list"),
+        description=localized(__doc__),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--check-links", action="store_true", help="ask every address for its file")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="only names that hold this, or fit a pattern such as 'wav*'"
+    )
+    parser.add_argument(
+        "--check-links", "--check_links", action="store_true", help="ask every address for its file"
+    )
     parser.add_argument("--timeout", type=float, default=30, help="seconds for an answer (default: 30)")
     options = parser.parse_args(argv)
+    chosen = matching(options.names)
     if options.check_links:
-        return report_links(links_of(table()), options.timeout)
-    print(aligned([COLUMNS, *rows()]))
+        published = [row for row in table() if not options.names or set(row.names) & set(chosen)]
+        return report_links(links_of(published), options.timeout)
+    print(aligned([COLUMNS, *rows(chosen)]))
     print("\nstride: samples per frame at 16 kHz; layers: tensors in hidden_states; -: not known")
     for folder, reason in registry.failures().items():
         print(f"not importable: upstream/{folder}: {reason}")
     return 0
 
 
-def rows() -> list[tuple[str, ...]]:
-    """A row for every name of the hub, in alphabetical order."""
+def matching(patterns: Sequence[str]) -> list[str]:
+    """The names of the hub that fit one of the patterns (parts of names, or with `*`); without any, all.
+
+    Raises:
+        UserError: a pattern that no name fits.
+    """
+    names, found = registry.options(), set()
+    for pattern in patterns:
+        fitting = fnmatch.filter(names, pattern if set(pattern) & set("*?[") else f"*{pattern}*")
+        if not fitting:
+            raise UserError(f"No upstream is called like '{pattern}'.{nearest(pattern, names)}")
+        found.update(fitting)
+    return [name for name in names if name in found or not patterns]
+
+
+def rows(names: Sequence[str] | None = None) -> list[tuple[str, ...]]:
+    """A row for each of these names, by default for every name of the hub in alphabetical order."""
     published = {name: row for row in table() for name in row.names}
     return [
         _published(name, published[name]) if name in published else _unpublished(name)
-        for name in registry.options()
+        for name in (registry.options() if names is None else names)
     ]
 
 

@@ -5,14 +5,16 @@ import importlib
 from collections.abc import Callable
 from pathlib import Path
 
+from s3prl.utility.commands import command_line
 from s3prl.utility.config import nearest
 from s3prl.utility.errors import UserError
+from s3prl.utility.plugins import is_path
 
+from .folders import entry_of_folder, is_entry
 from .guard import guarded
 
 UPSTREAM_FOLDER = Path(__file__).resolve().parent
 WITH_CHECKPOINT = ("_local", "_url", "_gdriveid", "_custom")
-LISTING = "python -m s3prl.upstream.list"
 
 
 @functools.lru_cache(maxsize=1)
@@ -27,17 +29,9 @@ def scan() -> tuple[dict[str, Callable], dict[str, Exception]]:
             failures[folder] = error
             continue
         for name, value in vars(module).items():
-            if not name.startswith("_") and _is_entry(value):
+            if not name.startswith("_") and is_entry(value):
                 entries[name] = guarded(value, folder, name)
     return entries, failures
-
-
-def _is_entry(value: object) -> bool:
-    """Whether a global of a hubconf is an entry point, not a helper or class imported from elsewhere."""
-    if isinstance(value, functools.partial):
-        return True
-    home = getattr(value, "__module__", "") or ""
-    return callable(value) and not isinstance(value, type) and home.endswith(".hubconf")
 
 
 def options(only_registered_ckpt: bool = False) -> list[str]:
@@ -58,11 +52,13 @@ def failures() -> dict[str, str]:
 
 
 def get(name: str) -> Callable:
-    """The entry function of an upstream.
+    """The entry function of an upstream: of a name, or of a folder of the user's (see `entry_of_folder`).
 
     Raises:
         UserError: no such upstream, or its folder cannot be imported (the message says why).
     """
+    if is_path(name):
+        return entry_of_folder(name)
     entries, failed = scan()
     if name in entries:
         return entries[name]
@@ -75,8 +71,8 @@ def get(name: str) -> Callable:
         )
     broken = f" Not importable: {', '.join(sorted(failed))}." if failed else ""
     raise UserError(
-        f"There is no upstream '{name}'.{nearest(name, entries)} `{LISTING}` prints all {len(entries)} names."
-        f"{broken}"
+        f"There is no upstream '{name}'.{nearest(name, entries)} `{command_line('list')}` prints all "
+        f"{len(entries)} names.{broken}"
     )
 
 

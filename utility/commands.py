@@ -1,27 +1,80 @@
 """Our commands as a user types them: the scripts of a clone, or those that `pip install` puts on the path."""
 
 import importlib.util
+import re
 import shlex
 from pathlib import Path
+from typing import NamedTuple
 
 from s3prl.utility.paths import ROOT
 
-SCRIPTS = {
-    "train": "run_downstream.py -m train",
-    "evaluate": "run_downstream.py -m evaluate",
-    "inference": "run_downstream.py -m inference",
-    "extract": "-m s3prl.upstream.extract",
-    "check": "-m s3prl.upstream.check",
-    "list": "-m s3prl.upstream.list",
-    "results": "-m s3prl.utility.show_results",
-    "corpora": "preprocess/make_mini_corpora.py",
+
+class Command(NamedTuple):
+    """A command: `python SCRIPT` in a clone, `s3prl NAME` where the wheel is installed."""
+
+    script: str
+    does: str
+    module: str  # whose `main(arguments)` it is
+    arguments: tuple[str, ...] = ()  # that stand before those of the user
+
+
+COMMANDS = {
+    "train": Command(
+        "run_downstream.py -m train", "train a task on an upstream", "s3prl.run_downstream", ("-m", "train")
+    ),
+    "evaluate": Command(
+        "run_downstream.py -m evaluate",
+        "evaluate a checkpoint on a split",
+        "s3prl.run_downstream",
+        ("-m", "evaluate"),
+    ),
+    "inference": Command(
+        "run_downstream.py -m inference",
+        "apply a checkpoint to recordings",
+        "s3prl.run_downstream",
+        ("-m", "inference"),
+    ),
+    "extract": Command(
+        "-m s3prl.upstream.extract", "write features of recordings to disk", "s3prl.upstream.extract"
+    ),
+    "list": Command("-m s3prl.upstream.list", "list upstreams and their checkpoints", "s3prl.upstream.list"),
+    "check": Command(
+        "-m s3prl.upstream.check", "does an upstream keep its promises?", "s3prl.upstream.check"
+    ),
+    "results": Command(
+        "-m s3prl.utility.show_results", "show the metrics of a run", "s3prl.utility.show_results"
+    ),
+    "corpora": Command(
+        "preprocess/make_mini_corpora.py", "make miniature corpora", "s3prl.preprocess.make_mini_corpora"
+    ),
+    "lengths": Command(
+        "preprocess/generate_len_for_bucket.py",
+        "write tables of audio lengths",
+        "s3prl.preprocess.generate_len_for_bucket",
+    ),
 }
+
+
+def in_clone() -> bool:
+    """Whether this code lies in a clone, not in an installed package."""
+    return (ROOT / "s3prl" / "__init__.py").is_file()
 
 
 def command_line(name: str) -> str:
     """How to start the command `name`, for messages: `python run_downstream.py -m train` or `s3prl train`."""
-    in_clone = (ROOT / "s3prl" / "__init__.py").is_file()
-    return f"python {SCRIPTS[name]}" if in_clone else f"s3prl {name}"
+    return f"python {COMMANDS[name].script}" if in_clone() else f"s3prl {name}"
+
+
+def localized(text: str) -> str:
+    """A text that names commands of a clone, with those of an installed package where this is one."""
+    if in_clone():
+        return text
+    for name, command in COMMANDS.items():
+        text = text.replace(f"python {command.script}", f"s3prl {name}")
+        if not command.script.startswith("-m "):  # behind another launcher, such as torchrun
+            text = text.replace(command.script, f"-m s3prl {name}")
+    text = re.sub(r"-r requirements-(\w+)\.txt", r"'s3prl[\1]'", text)
+    return text.replace("./run_while.sh", "run_while.sh")  # the wheel puts it on the path
 
 
 def tensorboard_command(folder: Path) -> str | None:

@@ -77,7 +77,7 @@ def push_experiment(args: argparse.Namespace) -> str:
         owner = args.hf_hub_org or api.whoami()["name"]
     except Exception as error:
         raise UserError(f"--push_to_hf_hub: not logged in ({error}). Run `hf auth login` first.") from error
-    model = args.upstream.replace("/", "__")
+    model = _upstream_name(args).replace("/", "__")
     repository = f"{owner}/{model}__{(args.upstream_revision or 'main')[:8]}"
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -87,14 +87,20 @@ def push_experiment(args: argparse.Namespace) -> str:
         shutil.copyfile(best, folder / "model.ckpt")
         (folder / "README.md").write_text(_model_card(args), encoding="utf-8")
         api.create_repo(repository, exist_ok=True)
-        inside = f"{args.downstream}/{expdir.name}"
+        inside = f"{Path(args.downstream).name}/{expdir.name}"
         api.upload_folder(repo_id=repository, folder_path=str(folder), path_in_repo=inside)
     return f"https://huggingface.co/{repository}"
 
 
+def _upstream_name(args: argparse.Namespace) -> str:
+    """The name alone, also of a folder of the user's."""
+    return Path(args.upstream).name if args.hub == "torch" else args.upstream
+
+
 def _model_card(args: argparse.Namespace) -> str:
+    task = Path(args.downstream).name
     return (
         "---\ntags:\n- library:s3prl\n- benchmark:superb\n- type:model\n---\n\n"
-        f"# {args.downstream} on {args.upstream}\n\nTrained with S3PRL. Evaluate it with\n\n"
+        f"# {task} on {_upstream_name(args)}\n\nTrained with S3PRL. Evaluate it with\n\n"
         "    python run_downstream.py -m evaluate -t SPLIT -e model.ckpt\n"
     )

@@ -16,6 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from s3prl.utility.audio import AudioError, num_samples
+from s3prl.utility.commands import command_line
 from s3prl.utility.cpus import cpu_count
 from s3prl.utility.download import hub_dir
 from s3prl.utility.errors import UserError
@@ -26,7 +27,6 @@ from s3prl.utility.progress import followed
 COLUMNS = ["", "file_path", "length", "label"]
 CHECKED_ROWS = 32  # of a table that was there before, whose files are looked at again
 NAMED_FILES = 10  # of the unreadable ones
-CSV_COMMAND = "python preprocess/generate_len_for_bucket.py"
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,8 @@ def read_table(path: Path) -> dict[str, int]:
             return {row["file_path"]: int(row["length"]) for row in csv.DictReader(file)}
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise UserError(
-            f"{path} is not a table of lengths ({error!r}). Remove it and make it again with: {CSV_COMMAND}"
+            f"{path} is not a table of lengths ({error!r}). Remove it and make it again with: "
+            f"{command_line('lengths')}"
         ) from error
 
 

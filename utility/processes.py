@@ -1,7 +1,9 @@
 """Several processes of one run: joining them, passing plain objects, waiting without a time-out."""
 
+import contextlib
 import datetime
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -73,6 +75,16 @@ def wait() -> None:
     """Wait until every process is here, however long the others need."""
     if world_size() > 1:
         dist.barrier(group=_control)
+
+
+@contextlib.contextmanager
+def leader_first() -> Iterator[None]:
+    """The leader ends the block before the others begin it, so that they find what it has downloaded."""
+    if not is_leader():
+        wait()
+    yield
+    if is_leader():
+        wait()
 
 
 def gather(value: Any) -> list[Any]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from s3prl.utility import results
-from s3prl.utility.commands import tensorboard_command
+from s3prl.utility.commands import command_line, localized, tensorboard_command
 from s3prl.utility.errors import command, first_line
 
 
@@ -20,7 +20,9 @@ from s3prl.utility.errors import command, first_line
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the table of the runs and draw their curves."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=command_line("results"),
+        description=localized(__doc__),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "folders", type=Path, nargs="+", metavar="FOLDER", help="a run's folder, or one above several runs"

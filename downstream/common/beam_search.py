@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from torch import Tensor
 
+from s3prl.utility.commands import localized
 from s3prl.utility.errors import UserError
 from s3prl.utility.paths import find_path
 from s3prl.utility.typed import at_least, typed
@@ -56,7 +57,7 @@ class DecoderOptions:
         if importlib.util.find_spec("flashlight") is None:
             raise UserError(
                 "decoder_type kenlm needs the package flashlight-text. "
-                "Install it with `pip install -r requirements-lm.txt`."
+                f"Install it with `{localized('pip install -r requirements-lm.txt')}`."
             )
         pages = {
             "kenlm_model": "LibriSpeech's is 4-gram.arpa.gz of https://www.openslr.org/11",

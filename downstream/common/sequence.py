@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from s3prl.utility.metric import Metric
 from s3prl.utility.typed import at_least, typed
 
-from .ark import write_ark
+from .ark import add_to_ark, write_ark
 from .beam_search import BeamSearchDecoder, DecoderOptions
 from .characters import CharacterDictionary, words_of
 from .ctc import ctc_loss, frames_needed, greedy_decode
@@ -64,6 +64,7 @@ class SequenceTask(Task):
         self.decoder_options = DecoderOptions.from_config(settings.decoder_args, self.launch_dir)
         self._decoder: BeamSearchDecoder | None = None
         self._checked: set[str] = set()  # splits whose characters have been looked at
+        self._has_inferred = False
         chosen, block, where = model_choice(modelrc)
         sizes = (chosen.project_dim, len(self.dictionary), upstream_rate)
         self.projector = nn.Linear(upstream_dim, chosen.project_dim)
@@ -129,7 +130,7 @@ class SequenceTask(Task):
 
     @torch.no_grad()
     def inference(self, features: list[Tensor], filenames: list[str]) -> list[str]:
-        """The text of each recording, printed and written to `<expdir>/inference.ark`."""
+        """The text of each recording, printed and written to `<expdir>/inference.ark`; later calls add."""
         log_probs, lengths = self.recognize(features)
         if self.decoder_options.uses_language_model:
             rows = zip(log_probs, lengths, strict=True)
@@ -140,7 +141,9 @@ class SequenceTask(Task):
         hypotheses = dict(zip(filenames, texts, strict=True))
         for name, text in hypotheses.items():
             print(f"{name} {text}")
-        write_ark(self.expdir / "inference.ark", hypotheses)
+        write = add_to_ark if self._has_inferred else write_ark
+        write(self.expdir / "inference.ark", hypotheses)
+        self._has_inferred = True
         return texts
 
     def recognize(self, features: list[Tensor]) -> tuple[Tensor, list[int]]:

@@ -11,6 +11,7 @@ from functools import cache
 
 import numpy as np
 
+from s3prl.utility.commands import localized
 from s3prl.utility.errors import UserError
 
 _SYNCHRONOUS, _PHONEME_EVENTS, _UTF8 = 2, 1, 1
@@ -67,7 +68,7 @@ def _files() -> tuple[str, bytes]:
     except ImportError as error:
         raise UserError(
             f"The mini corpora need the speech synthesiser of the package espeakng-loader ({error}). "
-            "Install it with: pip install -r requirements-mini.txt"
+            f"Install it with: {localized('pip install -r requirements-mini.txt')}"
         ) from error
     return espeakng_loader.get_library_path(), espeakng_loader.get_data_path().encode()
 
@@ -80,13 +81,13 @@ def _open() -> tuple[ctypes.CDLL, int]:
     except OSError as error:
         raise UserError(
             f"The speech synthesiser {path} cannot be loaded ({error}). "
-            "Install it again with: pip install --force-reinstall -r requirements-mini.txt"
+            f"Install it again with: {localized('pip install --force-reinstall -r requirements-mini.txt')}"
         ) from error
     rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data, _PHONEME_EVENTS)
     if rate <= 0:
         raise UserError(
             f"The speech synthesiser {path} does not start with its data in {data.decode()}. "
-            "Install it again with: pip install --force-reinstall -r requirements-mini.txt"
+            f"Install it again with: {localized('pip install --force-reinstall -r requirements-mini.txt')}"
         )
     return library, rate
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from s3prl.utility.commands import command_line
 from s3prl.utility.errors import UserError
 
 from .alignments import write_alignments
@@ -86,7 +87,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 def next_command(folder: Path) -> str:
     """Trains speech recognition on the corpus in `folder`."""
-    command = "python run_downstream.py -m train -u fbank -d asr -c downstream/asr/mini.yaml -n asr_mini"
+    command = f"{command_line('train')} -u fbank -d asr -c downstream/asr/mini.yaml -n asr_mini"
     if folder == Path("data/mini", FOLDER):
         return command
     datarc = "config.downstream_expert.datarc"

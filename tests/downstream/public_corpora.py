@@ -167,3 +167,52 @@ def libri2mix(folder: Path) -> dict:
         "modelrc": {"rnn_layers": 1, "hidden_size": 8},
         "scorerc": {"save_predictions": True},
     }  # fmt: skip
+
+
+def cmu_mosei(folder: Path) -> dict:
+    """CMU-MOSEI: segments in a folder for every split, and one CSV of sentiments that numbers the splits."""
+    rows = []
+    for number, (split, count) in enumerate({"train": 10, "dev": 4, "test": 4}.items()):
+        for index in range(count):
+            tone(folder / "Segmented_Audio" / split / f"{split}_{index}.wav", 0.3 + 0.02 * index, index % 2)
+            labels = {"label2a": index % 2, "label2b": 0, "label6": 0, "label7": 0}
+            rows.append({"file": split, "index": index, "split": number, **labels})
+    table(folder / "CMU_MOSEI_Labels.csv", rows)
+    return {
+        "datarc": {
+            "data_dir": str(folder), "label_path": str(folder / "CMU_MOSEI_Labels.csv"), "num_class": 2,
+            "num_workers": 1, "train_batch_size": 2, "eval_batch_size": 2,
+        },
+        "modelrc": {"input_dim": 8},
+    }  # fmt: skip
+
+
+def librispeech_words(folder: Path) -> dict:
+    """LibriSpeech with transcripts, and a table of lengths for every folder."""
+    for split, count in {"train-clean-100": 8, "dev-clean": 4, "test-clean": 4}.items():
+        rows, texts = [], []
+        for number in range(count):
+            name = f"100-7-{number:04d}"
+            path = f"{split}/100/7/{name}.flac"
+            samples = tone(folder / path, 0.5 + 0.05 * number, number % 3)
+            rows.append({"file_path": path, "length": samples, "label": ""})
+            texts.append(f"{name} {['AB', 'BA', 'CAB'][number % 3]}")
+        lines(folder / split / "100" / "7" / "100-7.trans.txt", texts)
+        table(folder / "len_for_bucket" / f"{split}.csv", rows)
+    lines(folder / "char.dict", [f"{letter} 1" for letter in "|ABC"])
+    return {
+        "datarc": {
+            "train": ["train-clean-100"], "dev": ["dev-clean"], "test": ["test-clean"],
+            "libri_root": str(folder), "bucket_file": str(folder / "len_for_bucket"),
+            "dict_path": str(folder / "char.dict"), "zero_infinity": True,
+            "decoder_args": {"decoder_type": "None"},
+            "num_workers": 1, "batch_size": 2, "eval_batch_size": 2,
+        },
+        "modelrc": {
+            "project_dim": 8, "select": "RNNs",
+            "RNNs": {
+                "total_rate": -1, "module": "LSTM", "bidirection": True, "dim": [8], "dropout": [0.2],
+                "layer_norm": [False], "proj": [False], "sample_rate": [1], "sample_style": "concat",
+            },
+        },
+    }  # fmt: skip

@@ -140,11 +140,19 @@ def test_several_upstreams_make_a_table_and_one_that_is_missing_is_reported(caps
     assert "no upstream 'nothing_of_that_name'" in captured.err
 
 
+def test_an_upstream_is_examined_with_the_options_of_the_runner(capsys):
+    options = ["--upstream_ckpt", "-", "--upstream_alone", "-r"]
+    assert check.main(["-u", "mel", *options, "--device", "cpu"]) == 0
+    assert "the batch changes values" not in capsys.readouterr().out
+    assert check.main(["-u", "mel", "--upstream_public_batch", "--device", "cpu"]) == 0
+    assert "the batch changes values" in capsys.readouterr().out
+
+
 def test_a_mistake_of_the_user_gives_exit_code_2(capsys):
     assert check.main(["-u", "fbank", "mfcc", "-k", "one", "--device", "cpu"]) == 2
     assert "-k has 1 value(s) for 2" in capsys.readouterr().err
     assert check.main(["-u", "./nowhere", "--device", "cpu"]) == 2
-    assert "no expert.py" in capsys.readouterr().err
+    assert "-u ./nowhere: there is no folder" in capsys.readouterr().err
 
 
 def test_a_folder_of_a_third_party_is_examined_where_it_lies(tmp_path, capsys, monkeypatch):
@@ -157,6 +165,7 @@ def test_a_folder_of_a_third_party_is_examined_where_it_lies(tmp_path, capsys, m
     assert "BROKEN  alone = batched" in capsys.readouterr().out
     (folder / "hubconf.py").write_text(
         "from .expert import UpstreamExpert as _E\n\ndef leaking(**kwargs):\n    return _E(**kwargs)\n"
+        "def other(**kwargs):\n    return _E(**kwargs)\n"
     )
     assert check.main(["-u", f"{folder}:leaking", "-k", "leaking", "--device", "cpu"]) == 0
     assert "no num_frames" in capsys.readouterr().out

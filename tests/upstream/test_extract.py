@@ -81,7 +81,38 @@ def test_chosen_layers_are_written_in_the_order_asked_for(extract, tmp_path):
     assert extract("-u", "example", "--layers=-1,0", output=tmp_path / "two") == 0
     everything = read(tmp_path / "out/a/u0.safetensors")
     assert torch.equal(read(tmp_path / "two/a/u0.safetensors"), everything[[-1, 0]])
-    assert extract("-u", "example", "--layers", "3", output=tmp_path / "three") == 2
+    assert extract("-u", "example", "-l", "2", output=tmp_path / "one") == 0
+    assert torch.equal(read(tmp_path / "one/a/u0.safetensors"), everything[[2]])
+    assert extract("-u", "example", "-l", "3", output=tmp_path / "three") == 2
+
+
+def test_another_output_of_the_upstream_is_written_and_not_mixed_with_its_layers(extract, tmp_path, capsys):
+    assert extract("-u", "example", "-s", "last_hidden_state") == 0
+    assert extract("-u", "example", "-l", "-1", output=tmp_path / "last") == 0
+    for name in ("a/u0", "b/u3"):
+        one, other = (read(tmp_path / folder / f"{name}.safetensors") for folder in ("out", "last"))
+        assert one.dim() == 3 and torch.equal(one, other)
+    assert extract("-u", "example") == 2
+    assert "output: last_hidden_state there, None now" in capsys.readouterr().err
+    assert extract("-u", "example", "-s", "nothing", output=tmp_path / "none") == 2
+    assert "no output 'nothing' (-s). It offers: hidden_states" in capsys.readouterr().err
+
+
+def test_the_runners_options_choose_the_upstream(extract, tmp_path):
+    config = ROOT / "upstream/baseline/mfcc.yaml"
+    given = ["--upstream", "baseline_local", "--upstream_model_config", config, "--upstream_refresh"]
+    assert extract(*given, "--upstream_layer_selection", "0", "--upstream_alone") == 0
+    assert {row["dim"] for row in index(tmp_path / "out").values()} == {"39"}
+    assert extract("-u", "tera_local", "--upstream_ckpt", ROOT / "tests/data/tera/ckpt.ckpt", "-l", "-1",
+                   output=tmp_path / "tera") == 0  # fmt: skip
+    assert {row["dim"] for row in index(tmp_path / "tera").values()} == {"36"}
+
+
+def test_features_come_from_a_folder_of_the_users_too(extract, tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "upstream/example", tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    assert extract("-u", "./mine:example") == 0
+    assert f'"{tmp_path}/mine:example"' in (tmp_path / "out/settings.json").read_text()
 
 
 def test_the_weighting_of_a_task_gives_its_features(extract, wavs, tmp_path, capsys):
@@ -311,8 +342,8 @@ def test_batches_are_of_similar_length_and_limited_with_their_padding():
 
 
 def test_alone_keeps_padding_out_of_models_that_look_at_it(extract, wavs, tmp_path):
-    assert extract("-u", "linear", "--public_batch", "--alone") == 0
-    assert extract("-u", "linear", "--public_batch", output=tmp_path / "public") == 0
+    assert extract("-u", "linear", "--upstream_public_batch", "--upstream_alone") == 0
+    assert extract("-u", "linear", "--upstream_public_batch", output=tmp_path / "public") == 0
     expert, same = hub.get("linear")(), []
     for name, row in index(tmp_path / "out").items():
         alone = expert([torch.from_numpy(audio.load(wavs / f"{name}.wav"))])["hidden_states"][0]

@@ -70,6 +70,18 @@ def test_the_table_has_every_name_of_the_hub(capsys):
     assert next(line for line in lines if line.startswith("fbank ")).split()[1:4] == ["160", "240", "1"]
 
 
+def test_names_are_filtered_by_parts_and_patterns(capsys):
+    def listed(*patterns):
+        assert listing.main(list(patterns)) == 0
+        return [line.split()[0] for line in capsys.readouterr().out.split("\n\n")[0].splitlines()[1:]]
+
+    assert listed("fbank_", "mfc") == ["fbank_no_cmvn", "mfcc"]
+    assert listed("mf*", "*_mag") == ["mfcc", "stft_mag"]
+    assert set(listed("wav")) >= {"vq_wav2vec", "wav2vec2_local", "wavlm"}
+    assert listing.main(["fbnak"]) == 2
+    assert "No upstream is called like 'fbnak'. Did you mean 'fbank'?" in capsys.readouterr().err
+
+
 def test_a_published_file_is_shown_with_size_licence_source_and_cache(monkeypatch, tmp_path):
     url = "https://example.org/fbank.ckpt"
     row = Checkpoint("fbank", "baseline", ("mfcc",), url=url, size=94_371_840, licence="MIT")
@@ -140,3 +152,7 @@ def test_a_dead_link_is_named_and_gives_exit_code_1(server, monkeypatch, capsys)
     assert "5 addresses asked, 4 dead" in out
     monkeypatch.setattr(listing, "table", lambda: (rows[0],))
     assert listing.main(["--check-links"]) == 0
+    row = Checkpoint("tera", "tera", ("tera_960hr",), url=f"{server}/gone.pt")
+    monkeypatch.setattr(listing, "table", lambda: (row,))
+    assert listing.main(["--check_links", "fbank"]) == 0
+    assert listing.main(["--check_links", "tera"]) == 1

@@ -86,16 +86,19 @@ def real_time_factor(upstream: nn.Module, device: str = "cpu") -> float:
     return statistics.median(times[1:]) / SECONDS
 
 
-def peak_memory(upstream: nn.Module, request: tuple[str, str | None, str | None], device: str) -> int:
+def peak_memory(
+    upstream: nn.Module, request: tuple[str, str | None, str | None], device: str, variants: dict[str, bool]
+) -> int:
     """Bytes that a forward pass of 10 s takes beyond the model.
 
     On a GPU, PyTorch's own count (torch.cuda.max_memory_allocated). On the CPU the growth of the process's
-    resident memory, in a process of its own that builds the model from `request`, the arguments of `build`.
+    resident memory, in a process of its own that builds the model from `request` and
+    `variants`, the arguments of `build`.
     """
     if not device.startswith("cuda"):
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(1, mp_context=context) as pool:
-            return pool.submit(_resident_growth, *request).result()
+            return pool.submit(_resident_growth, request, variants).result()
     wavs = noise(SECONDS, device=device)
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
@@ -105,8 +108,8 @@ def peak_memory(upstream: nn.Module, request: tuple[str, str | None, str | None]
 
 
 @torch.no_grad()
-def _resident_growth(*request: Any) -> int:
-    upstream, wavs = build(*request), noise(SECONDS)
+def _resident_growth(request: tuple[str, str | None, str | None], variants: dict[str, bool]) -> int:
+    upstream, wavs = build(*request, **variants), noise(SECONDS)
     reset = Path("/proc/self/clear_refs")
     if reset.exists():  # else the peak of loading the checkpoint would hide that of the forward pass
         reset.write_text("5")

@@ -1,6 +1,7 @@
 """Which recordings to extract features of, in which batches."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,12 +14,35 @@ AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".sph", ".aiff", ".ai
 AUDIO += (".m4a", ".aac", ".wma")
 
 
-def find_recordings(source: Path) -> dict[str, Path]:
+def named_recordings(paths: Sequence[str | Path]) -> dict[str, Path]:
+    """Audio files, and those in folders at any depth, by names that tell them apart.
+
+    A file's name is without folder and suffix; files of the same name have their path instead.
+
+    Raises:
+        UserError: a path that does not exist, or a folder without a recording.
+    """
+    found: list[tuple[str, Path]] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            found += find_recordings(path, "-t").items()
+        elif path.exists():
+            found.append((path.stem, path))
+        else:
+            raise UserError(
+                f"-t {path}: there is no such file or folder. Name recordings, or a folder of them."
+            )
+    count = Counter(name for name, _ in found)
+    return {str(path) if count[name] > 1 else name: path for name, path in found}
+
+
+def find_recordings(source: Path, option: str = "--input") -> dict[str, Path]:
     """The recordings by the names of their utterances: relative paths without the suffix.
 
     Args:
         source: a folder, searched at any depth; an audio file; or a text file with a path in every line (what
             follows a tab is ignored), relative to the working folder or to the list.
+        option: of the command line that named it, for messages.
 
     Raises:
         UserError: nothing there, or two recordings whose features would be written to one file.
@@ -30,9 +54,11 @@ def find_recordings(source: Path) -> dict[str, Path]:
     elif source.is_file():
         files = _listed(source)
     else:
-        raise UserError(f"--input {source} does not exist. Give a folder, a list of paths, or an audio file.")
+        raise UserError(
+            f"{option} {source} does not exist. Give a folder, a list of paths, or an audio file."
+        )
     if not files:
-        raise UserError(f"--input {source} has no recording ({', '.join(AUDIO)}).")
+        raise UserError(f"{option} {source} has no recording ({', '.join(AUDIO)}).")
     recordings: dict[str, Path] = {}
     for name, path in sorted(files.items()):
         utterance = Path(name).with_suffix("").as_posix()

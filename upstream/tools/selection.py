@@ -13,40 +13,40 @@ from s3prl.utility.errors import UserError
 from s3prl.utility.weights import load_weights
 
 from ..encoding import Encoder, Wav
-from ..interfaces import SAMPLE_RATE, Featurizer
+from ..interfaces import HIDDEN_STATES, SAMPLE_RATE, Featurizer
 
 OTHER_UPSTREAM = "Give the -k and -g of the training."
 
 Extract = Callable[[Sequence[Wav]], list[Tensor]]
 
 
-def layers_of(encoder: Encoder, layers: Sequence[int] | None) -> Extract:
+def layers_of(encoder: Encoder, layers: Sequence[int] | None, selection: str = HIDDEN_STATES) -> Extract:
     """A function from unpadded [samples] wavs to [layers, frames, dim] of each.
 
     Args:
         layers: numbers of layers (negative ones count from the last), None for all.
+        selection: the output of the upstream that they are layers of.
 
     Raises:
         UserError: a layer that does not exist, or layers that differ in shape.
     """
     noise = torch.randn(SAMPLE_RATE, generator=torch.Generator().manual_seed(0))
-    states = _states(encoder, [noise])
+    states = _states(encoder, [noise], selection)
     chosen = list(range(len(states)) if layers is None else layers)
     for layer in chosen:
         if not -len(states) <= layer < len(states):
-            raise UserError(
-                f"--layers {layer}: the upstream has {len(states)} layers, 0 to {len(states) - 1}."
-            )
+            raise UserError(f"-l {layer}: the upstream has {len(states)} layers, 0 to {len(states) - 1}.")
     if len({states[layer].shape for layer in chosen}) > 1:
-        raise UserError("The layers differ in shape and fit into no one array. Choose some with --layers.")
+        raise UserError("The layers differ in shape and fit into no one array. Choose some with -l.")
     featurizer = Featurizer(
         encoder.upstream,
+        feature_selection=selection,
         upstream_device=encoder.device,
         layer_selection=chosen[0] if len(states) > 1 else None,
     )
 
     def extract(wavs: Sequence[Wav]) -> list[Tensor]:
-        states = _states(encoder, wavs)
+        states = _states(encoder, wavs, selection)
         stacked = torch.stack([states[layer] for layer in chosen], 1)  # [batch, layers, frames, dim]
         frames = [featurizer.frames_of(len(wav), stacked.size(2)) for wav in wavs]
         return [one[:, :valid] for one, valid in zip(stacked, frames, strict=True)]
@@ -54,12 +54,13 @@ def layers_of(encoder: Encoder, layers: Sequence[int] | None) -> Extract:
     return extract
 
 
-def _states(encoder: Encoder, wavs: Sequence[Wav]) -> list[Tensor]:
+def _states(encoder: Encoder, wavs: Sequence[Wav], selection: str) -> list[Tensor]:
     """[batch, frames, dim] of every layer."""
     result = encoder(wavs)
-    if "hidden_states" not in result:
-        raise UserError(f"The upstream has no hidden_states; it offers {', '.join(result)}.")
-    return list(result["hidden_states"])
+    if selection not in result:
+        raise UserError(f"The upstream has no output '{selection}' (-s). It offers: {', '.join(result)}.")
+    found = result[selection]
+    return [found] if isinstance(found, Tensor) else list(found)
 
 
 class TrainedWeighting:
@@ -126,7 +127,7 @@ class TrainedWeighting:
     @property
     def feature_selection(self) -> str:
         """The output of the upstream that was weighted."""
-        return self.arguments.get("upstream_feature_selection") or "hidden_states"
+        return self.arguments.get("upstream_feature_selection") or HIDDEN_STATES
 
     def _load(self, model: nn.Module, name: str) -> None:
         if self.state.get(name):

@@ -6,6 +6,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from s3prl.utility.commands import command_line
 from s3prl.utility.errors import UserError
 from s3prl.utility.lengths import load_lengths
 from s3prl.utility.recordings import Recording
@@ -13,7 +14,6 @@ from s3prl.utility.recordings import Recording
 from ..items import Item
 
 DOWNLOAD_PAGE = "https://www.openslr.org/12"
-MINI_COMMAND = "python preprocess/make_mini_corpora.py librispeech --output data/mini"
 
 
 def items(root: Path, split: Sequence[str], table_dir: Path, keep_lost: bool = False) -> list[Item]:
@@ -49,8 +49,8 @@ def check_folder(root: Path, folder: str) -> None:
         f"LibriSpeech's {folder} was looked for in {root.absolute()}. {found} "
         f"Download it from {DOWNLOAD_PAGE} and set "
         "downstream_expert.datarc.libri_root (or the variable S3PRL_CORPORA, the folder that holds "
-        f"LibriSpeech); or make the miniature corpus with `{MINI_COMMAND}` and choose "
-        "`-c downstream/asr/mini.yaml`."
+        f"LibriSpeech); or make the miniature corpus with `{command_line('corpora')} librispeech "
+        "--output data/mini` and choose `-c downstream/asr/mini.yaml`."
     )
 
 

@@ -1,0 +1,13 @@
+"""What M2D returns for recordings.
+
+python upstream/m2d/example_extract.py -k CHECKPOINT.pth,MEAN,STD speech.wav
+"""
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[2])  # so that s3prl is found in a clone
+    from s3prl.upstream.tools.outputs import main
+
+    sys.exit(main("m2d"))
