@@ -13,6 +13,7 @@ import textwrap
 import time
 
 from s3prl.downstream import experiment
+from s3prl.utility.arguments import Parser
 from s3prl.utility.errors import Terminated, UserError
 
 PATIENCE = 5  # seconds for the launcher to end this process first, where the leader has told the same mistake
@@ -33,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     """All command line options; listing upstreams and tasks imports no model."""
     from s3prl import hub
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description="Train or evaluate a downstream task on top of an upstream model.",
         epilog=f"{EXAMPLES}\ntasks (-d): {', '.join(experiment.tasks())}\n\n"
         f"upstreams (-u; `{hub.LISTING}` tells more, `NAME_local -k FILE` takes your own checkpoint):\n"
@@ -131,8 +132,10 @@ def _add_machine_options(group: argparse._ArgumentGroup) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code (2 for a mistake that the user can mend)."""
-    args = build_parser().parse_args(argv)
+    training = True
     try:
+        args = build_parser().parse_args(argv)
+        training = args.mode == "train"
         from s3prl.downstream.launch import run
 
         run(args)
@@ -144,7 +147,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"\nError: {error}", file=sys.stderr, flush=True)
         return 2
     except KeyboardInterrupt:
-        print("\nInterrupted. The same command with -a continues from the last checkpoint.", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":
+            next_step = " The same command with -a continues from the last checkpoint." if training else ""
+            print(f"\nInterrupted.{next_step}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more

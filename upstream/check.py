@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import torch
 
+from s3prl.utility.arguments import Parser
 from s3prl.utility.device import choose_device
 from s3prl.utility.errors import UserError, command
 
@@ -68,9 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("-u", "--upstream", nargs="+", required=True, metavar="NAME", help="names, or folders of upstreams")
     add("-k", "--ckpt", nargs="+", metavar="FILE", help=f"a checkpoint for each -u ({NONE}: none)")

@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 
 from s3prl.utility import processes
+from s3prl.utility.arguments import Parser
 from s3prl.utility.device import choose_device
 from s3prl.utility.errors import UserError, command
 from s3prl.utility.lengths import measure
@@ -71,9 +72,7 @@ def run(options: argparse.Namespace, shard: tuple[int, int], device: str) -> int
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("-u", "--upstream", metavar="NAME", help="a name of the hub (default: that of --weights)")
     add("-k", "--ckpt", metavar="FILE", help="its checkpoint")

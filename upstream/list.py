@@ -11,6 +11,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from s3prl.utility.arguments import Parser
 from s3prl.utility.errors import command
 
 from . import registry
@@ -30,9 +31,7 @@ WEIGHTS = tuple(
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the table, or check its addresses."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check-links", action="store_true", help="ask every address for its file")
     parser.add_argument("--timeout", type=float, default=30, help="seconds for an answer (default: 30)")
     options = parser.parse_args(argv)

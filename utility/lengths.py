@@ -19,13 +19,14 @@ from tqdm import tqdm
 
 from s3prl.utility.audio import AudioError, num_samples
 from s3prl.utility.download import hub_dir
-from s3prl.utility.errors import UserError
+from s3prl.utility.errors import UserError, explain
 from s3prl.utility.files import write_atomically
 from s3prl.utility.locks import exclusive
 
 COLUMNS = ["", "file_path", "length", "label"]
 CHECKED_ROWS = 32  # of a table that was there before, whose files are looked at again
 NAMED_FILES = 10  # of the unreadable ones
+NOT_KEPT = "until then the lengths are worked out anew by every run"
 CSV_COMMAND = "python preprocess/generate_len_for_bucket.py"
 
 
@@ -197,7 +198,10 @@ def _complete(table: Path, root: Path, files: Sequence[str], n_jobs: int) -> dic
                 file=sys.stderr,
             )
         if gone or len(lengths) > len(known):
-            write_table(table, lengths)
+            try:
+                write_table(table, lengths)
+            except OSError as error:
+                print(f"warning: {explain(error, NOT_KEPT) or error}", file=sys.stderr)
     _warn(measured, table.stem)
     return lengths
 

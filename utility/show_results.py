@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from s3prl.utility.arguments import Parser
 from s3prl.utility.errors import UserError, command
 from s3prl.utility.metric import Metric
 
@@ -89,16 +90,18 @@ def draw_curves(expdir: Path) -> Path | None:
 @command
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the table of one experiment and draw its curves."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("expdir", type=Path, help="the experiment folder")
     expdir = parser.parse_args(argv).expdir
     print(f"{table(results_of(expdir))}\n")
     if headline := Metric.of(expdir):
         better = "lower" if headline.lower_is_better else "higher"
         print(f"judged by    {headline.name} on {headline.split}, {better} is better")
-    picture = draw_curves(expdir)
+    try:
+        picture = draw_curves(expdir)
+    except OSError as error:  # the folder of another user
+        picture = None
+        print(f"curves       not drawn: {error}")
     if picture is not None:
         print(f"curves       {picture} (or: tensorboard --logdir {expdir})")
         print(f"numbers      {expdir / 'metrics.jsonl'}")
