@@ -14,7 +14,7 @@ import time
 
 from s3prl.downstream import experiment
 from s3prl.utility.arguments import Parser
-from s3prl.utility.errors import Terminated, UserError
+from s3prl.utility.errors import LostProcess, Terminated, UserError
 
 PATIENCE = 5  # seconds for the launcher to end this process first, where the leader has told the same mistake
 
@@ -142,7 +142,9 @@ def main(argv: list[str] | None = None) -> int:
     except Terminated as end:
         return end.exit_code
     except UserError as error:
-        if os.environ.get("RANK", "0") != "0":
+        if isinstance(error, LostProcess):
+            time.sleep(2 * PATIENCE)  # the other one has something to say
+        elif os.environ.get("RANK", "0") != "0":
             time.sleep(PATIENCE)
         print(f"\nError: {error}", file=sys.stderr, flush=True)
         return 2

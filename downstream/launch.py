@@ -40,7 +40,8 @@ def run(args: argparse.Namespace) -> None:
         if processes.is_leader():
             reason = " (PyTorch sees no CUDA GPU)" if chosen is None and args.device == "cpu" else ""
             print(f"[Device] {args.device}{reason}, {processes.world_size()} process(es)", flush=True)
-        _run_in_folder(plan)
+        with processes.losses_explained():
+            _run_in_folder(plan)
     finally:
         processes.stop()
 
@@ -94,7 +95,10 @@ def _folders_of_evaluation(expdir: Path, leader: bool) -> Iterator[tuple[Path | 
     if results is None or not leader:  # only the leader's task writes
         with tempfile.TemporaryDirectory(prefix="s3prl-") as temporary:
             if leader:
-                print(f"[Experiment] {expdir} cannot be written: results are printed only.", flush=True)
+                print(
+                    f"[Experiment] {expdir} cannot be written: results are printed only (-n or -p keep them elsewhere).",
+                    flush=True,
+                )
             yield results, temporary
         return
     own = free_name(expdir, "evaluation", "")

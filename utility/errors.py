@@ -36,6 +36,10 @@ class Terminated(Exception):
         self.exit_code = 128 + (number if number == signal.SIGINT else signal.SIGTERM)
 
 
+class LostProcess(UserError):
+    """Another process of the run has ended; what it says is the reason."""
+
+
 class DamagedCheckpoint(UserError):
     """A checkpoint file that cannot be read to its end."""
 
