@@ -95,10 +95,8 @@ def _folders_of_evaluation(expdir: Path, leader: bool) -> Iterator[tuple[Path | 
     if results is None or not leader:  # only the leader's task writes
         with tempfile.TemporaryDirectory(prefix="s3prl-") as temporary:
             if leader:
-                print(
-                    f"[Experiment] {expdir} cannot be written: results are printed only (-n or -p keep them elsewhere).",
-                    flush=True,
-                )
+                advice = "results are printed only (-n or -p keep them elsewhere)"
+                print(f"[Experiment] {expdir} cannot be written: {advice}.", flush=True)
             yield results, temporary
         return
     own = free_name(expdir, "evaluation", "")

@@ -22,6 +22,7 @@ from s3prl.utility.download import hub_dir
 from s3prl.utility.errors import UserError, explain
 from s3prl.utility.files import write_atomically
 from s3prl.utility.locks import exclusive
+from s3prl.utility.paths import files_below
 
 COLUMNS = ["", "file_path", "length", "label"]
 CHECKED_ROWS = 32  # of a table that was there before, whose files are looked at again
@@ -245,8 +246,7 @@ def _suffix(extension: str) -> str:
 def _walk(root: Path, split: str, extension: str) -> list[str]:
     suffix = _suffix(extension)
     return sorted(
-        Path(folder, name).relative_to(root).as_posix()
-        for folder, _, names in os.walk(root / split, followlinks=True)
-        for name in names
-        if name.lower().endswith(suffix) and not name.startswith(".")
+        path.relative_to(root).as_posix()
+        for path in files_below(root / split)
+        if path.name.lower().endswith(suffix)
     )

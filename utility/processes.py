@@ -57,9 +57,7 @@ def losses_explained() -> Iterator[None]:
     except RuntimeError as error:
         if world_size() == 1 or not any(sign in str(error) for sign in LOST):
             raise
-        raise LostProcess(
-            f"Process {rank()} ends because another one has. See what that one says."
-        ) from error
+        raise LostProcess(f"Process {rank()} ends because another one has: see what that says.") from error
 
 
 def stop() -> None:
