@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+LIMITS = {errno.EDQUOT: "your quota is used up", errno.EFBIG: "no file may be that large here (ulimit -f)"}
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 UNUSABLE = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EIO)
 AGAIN = "the same command then does the rest"
@@ -87,7 +88,7 @@ def explain(error: OSError, again: str = AGAIN) -> str | None:
     path = error.filename if isinstance(error.filename, str | os.PathLike) else None
     if error.errno in FULL:
         what = f"No space left to write {path}" if path else "No space left on a file system in use"
-        reason = "your quota is used up" if error.errno == errno.EDQUOT else free_space(path or ".")
+        reason = LIMITS.get(error.errno) or free_space(path or ".")
         return f"{what}: {reason}. Free some; {again}."
     if error.errno == errno.ENOENT and path is None and "temporary directory" in str(error):
         return "No temporary folder can be written. Set TMPDIR to a folder that can."
