@@ -91,13 +91,13 @@ def test_a_table_of_lengths_that_does_not_fit_is_named_and_the_run_goes_on(tmp_p
         (errno.ENOSPC, "MB free of"),
         (errno.EDQUOT, "quota"),
         (errno.EROFS, "Read-only"),
-        (errno.EACCES, "deni"),
+        (errno.EACCES, "denied"),
     ],
 )
 def test_every_fault_of_a_file_system_has_a_message_with_the_file(tmp_path, number, words):
-    with pytest.raises(errors.UserError, match=words) as told, errors.faults_explained():
-        with naming(tmp_path / "file"):
-            raise OSError(number, os.strerror(number))
+    path = tmp_path / "file"
+    with pytest.raises(errors.UserError, match=words) as told, errors.faults_explained(), naming(path):
+        raise OSError(number, os.strerror(number))
     assert str(tmp_path / "file") in str(told.value)
 
 
