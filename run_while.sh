@@ -9,7 +9,8 @@
 #
 # The next run starts after 5 seconds (S3PRL_RESTART_PAUSE sets another number); where a command fails within 5
 # seconds, several times in a row, after 5, 10, 20, ... 60 seconds. What trying again cannot mend ends the loop:
-# exit code 2 (a mistake, told by the command), 126 (not executable) and 127 (not found). So does Ctrl-C.
+# exit code 2 (a mistake, told by the command), 126 (not executable) and 127 (not found). So does Ctrl-C. Behind
+# torchrun mistakes are repeated too: its exit code is 1 whatever happened.
 
 readonly most_runs=100 at_once=5 longest_pause=60 shortest_pause=${S3PRL_RESTART_PAUSE:-5}
 

@@ -1,17 +1,24 @@
 """Files and folders that must not be read or written: one message with the path; evaluation works anyway."""
 
+import errno
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
+import torch
 from conftest import tiny
 from test_full_disk import TRAIN
 
+from s3prl.training import expdir
 from s3prl.training.expdir import LOCK, claimed, is_claimed
+from s3prl.training.sampling import Shard, training_batches
 from s3prl.upstream import extract
 from s3prl.utility import show_results
+from s3prl.utility.errors import UserError
 from s3prl.utility.paths import find_path
 
 EVALUATE = ["-m", "evaluate", "-t", "dev", "-e", "run/states-2.ckpt"]
@@ -62,9 +69,6 @@ def test_a_task_that_writes_files_does_so_elsewhere(read_only, downstream, monke
     original = DownstreamExpert.__init__
     monkeypatch.setattr(DownstreamExpert, "__init__", build)
     monkeypatch.setattr(DownstreamExpert, "inference", inference, raising=False)
-    import numpy as np
-    import soundfile
-
     soundfile.write("speech.wav", np.zeros(16000, np.float32), 16000)
     assert downstream("-m", "inference", "-t", "speech.wav", "-e", "run/states-2.ckpt") == 0
     assert "recognised speech" in capsys.readouterr().out
@@ -138,3 +142,27 @@ def test_the_claim_of_another_process_is_seen_and_ends_with_it(tmp_path):
     holder.kill()
     holder.wait()
     assert not is_claimed(tmp_path)
+
+
+class Forbidden(torch.utils.data.Dataset):
+    """Reads labels from a file that it must not read."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        raise PermissionError(errno.EACCES, "Permission denied", "labels.txt")
+
+
+def test_a_file_that_a_loading_worker_must_not_read_is_named():
+    loader = torch.utils.data.DataLoader(Forbidden(), num_workers=1)
+    with pytest.raises(UserError, match=r"^labels.txt: Permission denied"):
+        next(training_batches(loader, 0, 0, 0, Shard()))
+
+
+def test_two_launches_in_one_second_keep_two_records(tmp_path, monkeypatch):
+    names = iter(["a", "a", "b"])  # the second launch finds `a` free, and the first one takes it meanwhile
+    monkeypatch.setattr(expdir, "free_name", lambda *_: tmp_path / next(names))
+    for text in ("first", "second"):
+        expdir.write_new(tmp_path, "args", ".yaml", text)
+    assert [(tmp_path / name).read_text() for name in ("a", "b")] == ["first", "second"]
