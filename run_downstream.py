@@ -14,8 +14,9 @@ import time
 
 from s3prl.downstream import experiment
 from s3prl.downstream.past_run import Typed
+from s3prl.utility.arguments import Parser
 from s3prl.utility.commands import command_line, in_clone, localized
-from s3prl.utility.errors import Terminated, UserError
+from s3prl.utility.errors import LostProcess, Terminated, UserError
 
 PATIENCE = 5  # seconds for the launcher to end this process first, where the leader has told the same mistake
 
@@ -35,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     """All command line options; listing upstreams and tasks imports no model."""
     from s3prl import hub
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=None if in_clone() else "s3prl train|evaluate|inference",
         description="Train or evaluate a downstream task on top of an upstream model.",
         epilog=f"{localized(EXAMPLES)}\ntasks (-d): {', '.join(experiment.tasks())}\n\n"
@@ -146,20 +147,26 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code (2 for a mistake that the user can mend)."""
-    args = parse(argv)
+    training = True
     try:
+        args = parse(argv)
+        training = args.mode == "train"
         from s3prl.downstream.launch import run
 
         run(args)
     except Terminated as end:
         return end.exit_code
     except UserError as error:
-        if os.environ.get("RANK", "0") != "0":
+        if isinstance(error, LostProcess):
+            time.sleep(2 * PATIENCE)  # the other one has something to say
+        elif os.environ.get("RANK", "0") != "0":
             time.sleep(PATIENCE)
         print(f"\nError: {error}", file=sys.stderr, flush=True)
         return 2
     except KeyboardInterrupt:
-        print("\nInterrupted. The same command with -a continues from the last checkpoint.", file=sys.stderr)
+        if os.environ.get("RANK", "0") == "0":
+            next_step = " The same command with -a continues from the last checkpoint." if training else ""
+            print(f"\nInterrupted.{next_step}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more

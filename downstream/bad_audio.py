@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from s3prl.training.sampling import DroppedItem
 from s3prl.utility.audio import AudioError
+from s3prl.utility.files import naming
 from s3prl.utility.recordings import BAD_AUDIO, BadAudio, Recording, read
 from s3prl.utility.typed import check_value
 
@@ -43,7 +44,7 @@ class ReadRecordings:
             return (read(recording), *item[1:])
         except AudioError as error:
             if not self.skip:
-                raise
+                raise AudioError(f"{error} (--bad_audio skip goes on without such recordings.)") from error
             reason = " ".join(str(error).split())
             raise DroppedItem(BadAudio(recording.name, recording.path, reason)) from error
 
@@ -51,17 +52,21 @@ class ReadRecordings:
 class BadAudioList:
     """The file `<expdir>/bad_audio.tsv`: every skipped recording once, with the reason."""
 
-    def __init__(self, expdir: str | Path) -> None:
-        self.path = Path(expdir) / BAD_AUDIO
+    def __init__(self, expdir: str | Path | None) -> None:
+        """
+        Args:
+            expdir: the experiment folder; None where no file can be written.
+        """
+        self.path = None if expdir is None else Path(expdir) / BAD_AUDIO
         self._listed: set[str] = set()
 
     def add(self, notes: Iterable[BadAudio]) -> None:
         """List the recordings that are not there yet; several processes may do so at once."""
         new = {note.utterance: note for note in notes if note.utterance not in self._listed}
-        if not new:
+        if not new or self.path is None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a+", encoding="utf-8") as file:
+        with naming(self.path), self.path.open("a+", encoding="utf-8") as file:
             fcntl.lockf(file, fcntl.LOCK_EX)
             file.seek(0)
             known = {line.split("\t", 1)[0] for line in file}

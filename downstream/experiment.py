@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from s3prl.training.expdir import free_name
+from s3prl.training.expdir import free_name, write_new
 from s3prl.training.settings import runner_fields
 from s3prl.utility.config import load_yaml
 from s3prl.utility.errors import UserError
@@ -131,16 +131,16 @@ def _from_command_line(args: argparse.Namespace) -> tuple[argparse.Namespace, di
     return args, config, state
 
 
-def write_records(experiment: Experiment) -> None:
+def write_records(experiment: Experiment, expdir: Path) -> None:
     """Keep the command, arguments and effective config of this launch in the experiment folder."""
     from s3prl.upstream.build import find_config
 
-    args, expdir = experiment.args, Path(experiment.args.expdir)
+    args = experiment.args
     arguments = dict(sorted(vars(args).items()))
     arguments["command"] = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     for stem, content in (("args", arguments), ("config", experiment.config)):
         text = yaml.safe_dump(_yaml_plain(content), sort_keys=False, allow_unicode=True)
-        free_name(expdir, stem, ".yaml").write_text(text, encoding="utf-8")
+        write_new(expdir, stem, ".yaml", text)
     model_config = find_config(args.upstream_model_config, (args.launch_dir,))
     if model_config is not None and "://" not in model_config and not experiment.resume:
         source = Path(model_config)

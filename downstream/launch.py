@@ -1,12 +1,14 @@
 """One experiment from beginning to end: its folder claimed, and the process left as it was found."""
 
 import argparse
+import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from s3prl.utility.device import choose_device
 from s3prl.utility.download import downloads_in
+from s3prl.utility.errors import faults_explained
 from s3prl.utility.files import remove_partial_files
 
 from . import experiment
@@ -14,6 +16,7 @@ from . import experiment
 # PyTorch is imported inside of functions, behind `experiment.build`: mistakes are told at once.
 
 
+@faults_explained(again="the same command with -a then continues")
 def run(args: argparse.Namespace) -> None:
     """Build the experiment that the arguments describe and do what `--mode` says.
 
@@ -21,8 +24,8 @@ def run(args: argparse.Namespace) -> None:
     before when it returns or raises.
 
     Raises:
-        UserError: a mistake that the user can mend.
-        Terminated: the cluster asked for an end, and the state is saved.
+        UserError: a mistake that the user can mend, or a fault of the file system.
+        Terminated: the cluster or Ctrl-C asked for an end, and the state is saved.
     """
     plan = experiment.build(args)
     from s3prl.utility import processes
@@ -37,7 +40,8 @@ def run(args: argparse.Namespace) -> None:
         if processes.is_leader():
             reason = " (PyTorch sees no CUDA GPU)" if chosen is None and args.device == "cpu" else ""
             print(f"[Device] {args.device}{reason}, {processes.world_size()} process(es)", flush=True)
-        _run_in_folder(plan)
+        with processes.losses_explained():
+            _run_in_folder(plan)
     finally:
         processes.stop()
 
@@ -53,19 +57,56 @@ def _run_in_folder(plan: experiment.Experiment) -> None:
     leader = processes.is_leader()
     with ExitStack() as stack:
         stack.enter_context(_process_settings(args))
-        if leader:
+        results: Path | None = expdir
+        if args.mode != "train":
+            results, args.expdir = stack.enter_context(_folders_of_evaluation(expdir, leader))
+        elif leader:
             stack.enter_context(claimed(expdir))
             remove_partial_files(expdir)
-            experiment.write_records(plan)
+        if leader and results is not None:
+            experiment.write_records(plan, expdir)
         processes.wait()
         seed_generators(args.seed)
-        runner = Runner(args, plan.config, plan.checkpoint, plan.resume)
+        runner = Runner(args, plan.config, plan.checkpoint, plan.resume, results)
         getattr(runner, args.mode)()
         if args.push_to_hf_hub and args.mode == "train" and leader:
             from s3prl.utility.huggingface import push_experiment
 
             print(f"[Hub] Shared at {push_experiment(args)}")
         processes.wait()  # a process that leaves early breaks what the others still send
+
+
+@contextmanager
+def _folders_of_evaluation(expdir: Path, leader: bool) -> Iterator[tuple[Path | None, str]]:
+    """Where the results of an evaluation go, and the folder that its task is given to write to.
+
+    Evaluating needs no claim: results are written atomically. A task may append to files of its training
+    (those of the public S3PRL do, to log.log), so while another run trains in the folder it gets its own.
+
+    Yields:
+        The experiment folder, or None where that cannot be written; the folder for the task.
+    """
+    from s3prl.training.expdir import free_name, is_claimed, is_writable
+
+    results = expdir if is_writable(expdir) else None
+    if results is not None and not is_claimed(expdir):
+        yield results, str(expdir)
+        return
+    if results is None or not leader:  # only the leader's task writes
+        with tempfile.TemporaryDirectory(prefix="s3prl-") as temporary:
+            if leader:
+                advice = "results are printed only (-n or -p keep them elsewhere)"
+                print(f"[Experiment] {expdir} cannot be written: {advice}.", flush=True)
+            yield results, temporary
+        return
+    own = free_name(expdir, "evaluation", "")
+    own.mkdir()
+    print(f"[Experiment] A run trains in {expdir}: what the task itself writes goes to {own}", flush=True)
+    try:
+        yield results, str(own)
+    finally:
+        with suppress(OSError):  # it has been used
+            own.rmdir()
 
 
 @contextmanager

@@ -51,6 +51,7 @@ class Runner(Job):
         config: dict[str, Any],
         checkpoint: dict[str, Any] | None = None,
         resume: bool = False,
+        results: str | Path | None = None,
     ) -> None:
         """
         Args:
@@ -58,6 +59,8 @@ class Runner(Job):
             config: the config's sections; `${NAME}` may stand unexpanded in values.
             checkpoint: where weights come from, if anywhere.
             resume: whether training continues the checkpoint's run, or only starts from its weights.
+            results: the folder of result files, None where none can be written; what the task itself writes
+                goes to `args.expdir`.
         """
         self.args, self.config = args, config
         self.expanded = expand_variables(config)
@@ -70,7 +73,8 @@ class Runner(Job):
         self.checkpoint = checkpoint or {}
         self.resume = resume
         self.prepare = ReadRecordings(args.bad_audio)
-        self.bad_audio = BadAudioList(self.expdir)
+        self.results = None if results is None else Path(results)
+        self.bad_audio = BadAudioList(self.results)
         self.recordings: dict[str, Path] = {}  # for inference
         if args.mode == "inference":
             self.recordings = named_recordings(args.evaluate_split)
@@ -163,11 +167,11 @@ class Runner(Job):
         self.bad_audio.add(notes)
 
     def report_dropped(self, split: str, notes: Sequence[BadAudio]) -> None:
-        """Say how many recordings were left out."""
-        count = len({note.utterance for note in notes})
-        if count:
-            where = self.bad_audio.path
-            tqdm.write(f"{split}: {count} unreadable recording(s) skipped, listed in {where}", sys.stderr)
+        """Say how many recordings were left out, and where they are listed."""
+        paths = sorted({note.path for note in notes})
+        if paths:
+            where = f"listed in {self.bad_audio.path}" if self.bad_audio.path else ", ".join(paths)
+            tqdm.write(f"{split}: {len(paths)} unreadable recording(s) skipped, {where}", sys.stderr)
 
     def describe_latest(self) -> str:
         """How many utterances the latest batch had, and how long the longest was."""
@@ -204,7 +208,7 @@ class Runner(Job):
                 yield self.encoder.tensors(loaded.batch[0])
 
     def evaluate(self, split: str | None = None) -> dict[str, float]:
-        """Run one split, by default that of `-t`; its metrics are printed and written to `result.json`.
+        """Run one split, by default that of `-t`; its metrics are printed, then written to `result.json`.
 
         Returns:
             The metrics by name; an empty dict except on the first process.
@@ -217,10 +221,11 @@ class Runner(Job):
         metrics = logger.take(split)
         source = self.args.init_ckpt
         result = {"split": split, "checkpoint": source, "step": step, "metrics": metrics}
-        for name in ("result.json", f"result-{Path(split).name}.json"):
-            write_json(self.expdir / name, result)
-        print(f"{split} (step {step}, {source or 'untrained'}): {format_metrics(metrics)}")
-        print(f"[Runner] Written to {self.expdir / 'result.json'}", flush=True)
+        print(f"{split} (step {step}, {source or 'untrained'}): {format_metrics(metrics)}", flush=True)
+        if self.results is not None:
+            for name in ("result.json", f"result-{Path(split).name}.json"):
+                write_json(self.results / name, result)
+            print(f"[Runner] Written to {self.results / 'result.json'}", flush=True)
         return metrics
 
     def inference(self) -> list[Any]:

@@ -15,17 +15,13 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)  # so that s3prl is found in a clone
 
-from s3prl.utility.commands import command_line, localized
-from s3prl.utility.errors import UserError, command
+from s3prl.utility.arguments import command_parser
+from s3prl.utility.errors import UserError, command, explain
 from s3prl.utility.lengths import find_audio, find_splits, measure, unreadable_lines, write_table
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=command_line("lengths"),
-        description=localized(__doc__),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("lengths", __doc__)
     parser.add_argument(
         "-i",
         "--input_data",
@@ -63,9 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for line in unreadable_lines(measured, split):
                 print(line, file=sys.stderr)
     except OSError as error:
-        raise UserError(
-            f"The tables cannot be written to {folder} ({error}). Choose another folder with -o."
-        ) from error
+        reason = explain(error) or f"{error}."
+        raise UserError(f"{reason} Another folder for the tables: -o.") from error
     if unreadable:
         print(f"error: {unreadable} recordings are in no table. Restore them and run again.", file=sys.stderr)
         return 1

@@ -20,7 +20,7 @@ if __name__ == "__main__":
 
 from s3prl.preprocess import mini
 from s3prl.preprocess.mini.corpus import build_once
-from s3prl.utility.commands import command_line, localized
+from s3prl.utility.arguments import Parser, command_parser
 from s3prl.utility.errors import UserError, command
 
 
@@ -57,11 +57,7 @@ def make_corpus(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Make the corpora that the command line asks for."""
     found = recipes()
-    parser = argparse.ArgumentParser(
-        prog=command_line("corpora"),
-        description=localized(__doc__),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("corpora", __doc__)
     corpora = parser.add_subparsers(dest="corpus", required=True, metavar="CORPUS")
     for name, recipe in [*found.items(), ("all", None)]:
         text = (recipe.__doc__ if recipe else "Every mini corpus, in its default size.").strip()
@@ -83,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if chosen == name:
             make_corpus(recipe, **options)
         elif chosen == "all":
-            defaults = argparse.ArgumentParser()
+            defaults = Parser()
             recipe.add_options(defaults)
             make_corpus(recipe, **options, **vars(defaults.parse_args([])))
 

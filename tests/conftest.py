@@ -1,8 +1,11 @@
 """Shared by all tests: the clone on sys.path, one thread per process, runs of the real command line."""
 
+import ctypes
 import json
 import os
+import resource
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -79,3 +82,34 @@ def downstream(workdir):
         return main([*map(str, arguments), "--device", "cpu"])
 
     return run
+
+
+@contextmanager
+def files_of_at_most(size: int):
+    """A file system that is full: no file of this process can grow beyond `size` bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture
+def permissions_matter():
+    """Root too may only do what the permissions of a file allow (capabilities(7): CAP_DAC_*, both off)."""
+    if os.geteuid() != 0:
+        yield
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    sets = (ctypes.c_uint32 * 6)()  # effective, permitted and inheritable, twice
+    if libc.capget(header, sets) != 0:
+        pytest.skip("capabilities cannot be read here")
+    without = (ctypes.c_uint32 * 6)(*sets)
+    without[0] &= ~0b110
+    libc.capset(header, without)
+    try:
+        yield
+    finally:
+        libc.capset(header, sets)

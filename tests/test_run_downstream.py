@@ -27,6 +27,15 @@ def test_help_lists_upstreams_and_tasks_without_loading_pytorch():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--upstraem", "fbank"], "no option --upstraem. Did you mean '--upstream'?"),
+        (["-m", "trian"], "trian is not one of train, evaluate, inference. Did you mean 'train'?"),
+        (["-e"], "-e/--past_exp: expected one argument"),
+        (
+            [*TRAIN, "-n", "x", "-o", "config.runner.total_steps=2,args.seed=1"],
+            "put two commas between fields",
+        ),
+        ([*TRAIN, "-n", "x" * 300], "File name too long"),
+        ([*TRAIN, "-p", "/dev/null/x"], "/dev/null/x: Not a directory"),
         (["-u", "exampel", "-d", "example", "-n", "x"], "no upstream 'exampel'. Did you mean 'example'?"),
         (
             ["-u", "example", "-d", "exmaple", "-n", "x"],
@@ -55,7 +64,7 @@ def test_a_mistake_ends_with_one_message_and_code_2(downstream, capsys, argument
     assert downstream(*arguments) == 2
     error = capsys.readouterr().err
     assert message in error
-    assert "Traceback" not in error
+    assert "Traceback" not in error and "usage" not in error
 
 
 def test_a_misspelt_config_field_is_named(downstream, workdir, capsys):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from s3prl.utility.errors import UserError
-from s3prl.utility.files import numbered_states
+from s3prl.utility.files import PARTIAL, naming, numbered_states
 
 LOCK = ".lock"
 JOURNALS = ("log.log", "metrics.jsonl")  # text files that grow during training
@@ -46,6 +46,32 @@ def claimed(folder: Path, patience: float = 3.0) -> Iterator[None]:
             yield
         finally:
             _claimed.discard(real)
+
+
+def is_writable(folder: Path) -> bool:
+    """Whether files can be made in a folder, which is made first where it is missing."""
+    probe = folder / f".probe.{os.getpid()}{PARTIAL}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def is_claimed(folder: Path) -> bool:
+    """Whether a run, of this or another process, is writing to the folder (see `claimed`)."""
+    if folder.resolve() in _claimed:  # opening and closing the lock file here would end this process's claim
+        return True
+    try:
+        with (folder / LOCK).open("rb") as file:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return True
+    except OSError:  # no lock file, or a file system without locks
+        return False
+    return False
 
 
 def _lock(file: IO[str], folder: Path, deadline: float) -> None:
@@ -107,6 +133,19 @@ def set_aside(folder: Path, newer_than: int | None) -> None:
     for path in old:
         path.rename(target / path.name)
     print(f"[Experiment] Moved {len(old)} file(s) of an earlier course of this run to {target}", flush=True)
+
+
+def write_new(folder: Path, stem: str, suffix: str, text: str) -> None:
+    """Write a text file under a name of its own (see `free_name`), also where two launches do so at once."""
+    while True:
+        path = free_name(folder, stem, suffix)
+        with naming(path):
+            try:
+                with path.open("x", encoding="utf-8") as file:
+                    file.write(text)
+                return
+            except FileExistsError:
+                continue
 
 
 def free_name(folder: Path, stem: str, suffix: str) -> Path:

@@ -1,5 +1,6 @@
 """The training loop: updates in an order that a resumed run repeats; logs, evaluation, checkpoints."""
 
+import os
 import signal
 import threading
 from collections import defaultdict
@@ -24,6 +25,7 @@ from .randomness import random_state, seed_generators, set_random_state
 from .sampling import Loaded, MicroBatch, Shard, check_train_loader, training_batches, updates_per_epoch
 
 MOST_FAILURES = 100  # global batches in a row that may be of no use
+STOPPING = b"\n[Runner] Stops after this step and saves it; Ctrl-C once more ends at once.\n"
 ADVICE = "Lower the training batch size (config.downstream_expert), and raise gradient_accumulate_steps."
 
 
@@ -47,7 +49,7 @@ class Training:
         self.epoch = self.position = 0  # of the next global batch
         self._notes: list[Any] = []  # of items dropped since the last log
         self._failures = 0  # global batches in a row that were of no use
-        self._stop_requested = False
+        self._stop_requested = 0  # the signal that asked for it
         self._logged_loss = float("nan")
         self.checkpoint, self._where = checkpoint, where
 
@@ -55,7 +57,7 @@ class Training:
         """Train to `total_steps`, then report where everything is.
 
         Raises:
-            Terminated: SIGTERM or SIGUSR1 came; the state is saved.
+            Terminated: SIGTERM, SIGUSR1 or Ctrl-C came; the state is saved.
             UserError: nothing to train on, or batches that fail one after the other.
         """
         job = self.job
@@ -114,13 +116,13 @@ class Training:
             if evaluating:
                 with bar.paused():
                     names = self._evaluate()
-            saving = last or step % self.settings.save_step == 0 or self._stop_requested
+            saving = last or step % self.settings.save_step == 0 or self._stop_requested > 0
             if evaluating or saving:
                 with bar.paused():
                     self._save(names, saving)
             if self._stop_requested and not last:
                 self._say(f"[Runner] Asked to stop: saved step {step}. The same command with -a continues.")
-                raise Terminated
+                raise Terminated(self._stop_requested)
         bar.close()
 
     def _update(self, stream: Iterator[Loaded]) -> bool:
@@ -303,15 +305,24 @@ class Training:
 
     @contextmanager
     def _listening_for_termination(self) -> Iterator[None]:
-        """Save before ending when the cluster warns. Several processes could not agree on a step."""
+        """Save before ending when the cluster warns or somebody types Ctrl-C; a second Ctrl-C ends at once.
+
+        Several processes could not agree on a step.
+        """
         if self.shard.world_size > 1 or threading.current_thread() is not threading.main_thread():
             yield
             return
 
-        def stop(*_: Any) -> None:
-            self._stop_requested = True
+        def stop(number: int, _: Any) -> None:
+            if number == signal.SIGINT:
+                if self._stop_requested == signal.SIGINT:
+                    raise KeyboardInterrupt
+                os.write(2, STOPPING)  # print may be in the middle of a line
+            self._stop_requested = number
 
-        signals = (signal.SIGTERM, signal.SIGUSR1)
+        signals = [signal.SIGTERM, signal.SIGUSR1]
+        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as in the background of a shell
+            signals.append(signal.SIGINT)
         before = {number: signal.signal(number, stop) for number in signals}
         try:
             yield

@@ -3,10 +3,12 @@
 import json
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from s3prl.utility.errors import first_line
+from s3prl.utility.files import naming
 from s3prl.utility.results import JSONL, read_run
 
 
@@ -24,17 +26,19 @@ class MetricLogger:
             resume_step: TensorBoard hides events of a killed run from this step on.
         """
         self._expdir = expdir
-        self._writer = None
+        self._writer = self._events = None
         self._scalars: dict[str, float] = {}
         if expdir is not None:
             from tensorboardX import SummaryWriter
 
             self._writer = SummaryWriter(str(expdir), purge_step=resume_step + 1 if resume_step else None)
+            self._events = _EventFile(self._writer.file_writer.event_writer)
 
     def add_scalar(self, tag: str, scalar_value: Any, global_step: int | None = None, **kwargs: Any) -> None:
         """Record one scalar, such as `asr/dev-clean-wer`."""
         self._scalars[tag] = float(scalar_value)
         if self._writer is not None:
+            self._events.check()
             self._writer.add_scalar(tag, float(scalar_value), global_step=global_step, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
@@ -51,13 +55,15 @@ class MetricLogger:
         """Append one line to metrics.jsonl."""
         if self._expdir is not None and metrics:
             line = json.dumps({"step": step, "split": split, **_finite(metrics)})
-            with (self._expdir / JSONL).open("a", encoding="utf-8") as file:
+            path = self._expdir / JSONL
+            with naming(path), path.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
 
     def flush(self) -> None:
-        """Hand everything written so far to the system."""
+        """Hand everything written so far to the system; raises OSError where that failed."""
         if self._writer is not None:
             self._writer.flush()
+            self._events.check()
 
     def close(self) -> None:
         """Finish the event file."""
@@ -78,6 +84,48 @@ def draw_curves(expdir: Path) -> list[Path]:
     except Exception as error:
         print(f"warning: {expdir}: the curves are not drawn: {first_line(error)}", file=sys.stderr)
         return []
+
+
+class _EventFile:
+    """The event file of a SummaryWriter, with failed writes kept for the thread that trains.
+
+    They would end tensorboardX's own thread, after which the run waits for it without end.
+    """
+
+    def __init__(self, event_writer: Any) -> None:
+        """
+        Args:
+            event_writer: tensorboardX's EventFileWriter, whose file this becomes.
+        """
+        self._file = event_writer._ev_writer
+        self._path = Path(self._file._file_name)
+        self._error: OSError | None = None
+        event_writer._ev_writer = event_writer._worker._record_writer = self
+
+    def check(self) -> None:
+        """Raise the OSError of the first write that failed."""
+        if self._error is not None:
+            with naming(self._path):
+                raise self._error
+
+    def write_event(self, event: Any) -> None:
+        """Write one event."""
+        self._try(self._file.write_event, event)
+
+    def flush(self) -> None:
+        """Hand the events to the system."""
+        self._try(self._file.flush)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._try(self._file.close)
+
+    def _try(self, do: Callable[..., object], *arguments: Any) -> None:
+        if self._error is None:
+            try:
+                do(*arguments)
+            except OSError as error:
+                self._error = error
 
 
 def _do_nothing(*args: Any, **kwargs: Any) -> None:

@@ -27,8 +27,8 @@ from torch.utils.data import (
 
 from s3prl.training.randomness import isolated_randomness, mixed_seed, seed_cpu
 from s3prl.utility.cpus import cpu_count
-from s3prl.utility.errors import UserError
-from s3prl.utility.workers import WorkerInit
+from s3prl.utility.errors import UserError, explain
+from s3prl.utility.workers import WorkerInit, has_temporary_folder
 
 Prepare = Callable[[Any], Any]
 
@@ -217,6 +217,10 @@ class _SeededBatches(Dataset):
                 return self._load(key)
             except UserError as error:
                 return Loaded(key, None, error=error)
+            except OSError as error:
+                if (reason := explain(error)) is None:
+                    raise
+                return Loaded(key, None, error=UserError(reason))
 
     def _load(self, key: MicroBatch) -> Loaded:
         items, notes = [], []
@@ -318,7 +322,12 @@ def _seeded_loader(
 
 
 def worker_limit() -> int:
-    """Loading workers beyond the processor's cores would only take memory: cores for each process."""
+    """Loading workers beyond the processor's cores would only take memory: cores for each process.
+
+    None where no temporary folder can be written, which workers need: then data is loaded without them.
+    """
+    if not has_temporary_folder():
+        return 0
     return max(1, cpu_count() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 

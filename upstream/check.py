@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import torch
 
-from s3prl.utility.commands import command_line, localized
+from s3prl.utility.arguments import command_parser
 from s3prl.utility.device import choose_device
 from s3prl.utility.errors import UserError, command
 
@@ -75,11 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog=command_line("check"),
-        description=localized(__doc__),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("check", __doc__)
     add = parser.add_argument
     add("-u", "--upstream", nargs="+", required=True, metavar="NAME", help="names, or folders of upstreams")
     add("-k", "--upstream_ckpt", nargs="+", metavar="FILE", help=f"a checkpoint for each -u ({NONE}: none)")

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from s3prl.utility import processes
-from s3prl.utility.commands import command_line, localized
+from s3prl.utility.arguments import command_parser
 from s3prl.utility.device import choose_device
 from s3prl.utility.errors import UserError, command
 from s3prl.utility.lengths import measure
@@ -74,11 +74,7 @@ def run(options: argparse.Namespace, shard: tuple[int, int], device: str) -> int
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog=command_line("extract"),
-        description=localized(__doc__),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("extract", __doc__)
     add = parser.add_argument
     add("-u", "--upstream", metavar="NAME", help="a name or folder (default: that of --weights)")
     add_upstream_options(parser)

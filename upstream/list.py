@@ -8,12 +8,11 @@ What only a checkpoint of your own could tell, or nobody said, is a dash. --chec
 whether it still has its file, without fetching it; the exit code is 1 when one is dead.
 """
 
-import argparse
 import fnmatch
 import sys
 from collections.abc import Sequence
 
-from s3prl.utility.commands import command_line, localized
+from s3prl.utility.arguments import command_parser
 from s3prl.utility.config import nearest
 from s3prl.utility.errors import UserError, command
 
@@ -34,11 +33,7 @@ WEIGHTS = tuple(
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the table, or check its addresses."""
-    parser = argparse.ArgumentParser(
-        prog=command_line("list"),
-        description=localized(__doc__),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("list", __doc__)
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="only names that hold this, or fit a pattern such as 'wav*'"
     )

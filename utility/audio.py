@@ -51,9 +51,9 @@ def num_samples(path: str | PathLike, rate: int = SAMPLE_RATE) -> int:
 
 
 def _opened(path: Path) -> soundfile.SoundFile:
-    if path.is_dir():
-        raise AudioError(f"{path} is a folder, not an audio file. Name a file inside it.")
     try:
+        if path.is_dir():
+            raise AudioError(f"{path} is a folder, not an audio file. Name a file inside it.")
         size = path.stat().st_size
         if size == 0:
             raise AudioError(

@@ -5,44 +5,98 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
 from s3prl.utility.errors import UserError
 
+MOST_LEVELS, MOST_NODES, MOST_DIGITS = 50, 100_000, 100  # of a config: levels, values, digits of a number
+TAG = "tag:yaml.org,2002:"
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 DEFAULTS = {"S3PRL_CORPORA": "data"}
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that reads `1e-3` as a float (YAML 1.1 calls it a string) and refuses repeated keys."""
+class UnfitValue(yaml.constructor.ConstructorError):
+    """YAML that no config holds: it repeats a field, contains itself, is enormous, ..."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen = set()
-        for key_node, _ in node.value:
-            if key_node.value in seen and key_node.tag != "tag:yaml.org,2002:merge":
-                line = key_node.start_mark.line + 1
-                raise yaml.constructor.ConstructorError(
-                    None,
-                    None,
-                    f"the field '{key_node.value}' stands twice (line {line})",
-                    key_node.start_mark,
-                )
-            seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
+    def __init__(self, problem: str, mark: yaml.Mark | None = None) -> None:
+        super().__init__(None, None, problem, mark)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that reads `1e-3` as a float (YAML 1.1 calls it a string), and dates as text."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list]] = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != f"{TAG}timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
+    f"{TAG}float",
     re.compile(r"^[-+]?(\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+$"),
     list("-+0123456789."),
 )
 
 
 def parse_yaml(text: str) -> Any:
-    """Plain Python values of a YAML text; raises yaml.YAMLError."""
-    return yaml.load(text, Loader=_Loader)
+    """Plain Python values of a YAML text.
+
+    Raises:
+        yaml.YAMLError: it is not YAML; UnfitValue where it is, but not fit for a config.
+    """
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _count(node, {}, 1)
+        return loader.construct_document(node)
+    except RecursionError:
+        raise UnfitValue(f"it nests more than {MOST_LEVELS} levels") from None
+    except (ValueError, KeyError) as error:  # what a tag such as !!int promises does not hold
+        raise UnfitValue(str(error)) from error
+    finally:
+        loader.dispose()
+
+
+def _count(node: yaml.Node, counts: dict[int, int], level: int) -> int:
+    """Values that a node stands for, those behind every alias counted again; raises UnfitValue."""
+    mark = node.start_mark
+    if id(node) in counts:
+        if counts[id(node)] == 0:
+            raise UnfitValue("the anchor contains itself", mark)
+        return counts[id(node)]
+    if level > MOST_LEVELS:
+        raise UnfitValue(f"it nests more than {MOST_LEVELS} levels", mark)
+    if isinstance(node, yaml.ScalarNode):
+        if node.tag == f"{TAG}int" and len(node.value) > MOST_DIGITS:
+            raise UnfitValue(f"a number of {len(node.value)} digits", mark)
+        return 1
+    counts[id(node)] = 0  # until it is known
+    inner = node.value
+    if isinstance(node, yaml.MappingNode):
+        _check_keys(node)
+        inner = [value for _, value in node.value]
+    total = 1 + sum(_count(child, counts, level + 1) for child in inner)
+    if total > MOST_NODES:
+        raise UnfitValue(f"its aliases stand for more than {MOST_NODES} values", mark)
+    counts[id(node)] = total
+    return total
+
+
+def _check_keys(node: yaml.MappingNode) -> None:
+    seen = set()
+    for key, _ in node.value:
+        mark = key.start_mark
+        if not isinstance(key, yaml.ScalarNode):
+            raise UnfitValue("the name of a field must be text, not a list or a section", mark)
+        if key.tag == f"{TAG}null" or key.value.lower().lstrip("+-") == ".nan":
+            raise UnfitValue(f"'{key.value}' cannot be the name of a field", mark)
+        if key.value in seen and key.tag != f"{TAG}merge":
+            raise UnfitValue(f"the field '{key.value}' stands twice", mark)
+        seen.add(key.value)
 
 
 def load_yaml(path: str | Path, expand: bool = True) -> dict[str, Any]:
@@ -58,13 +112,23 @@ def load_yaml(path: str | Path, expand: bool = True) -> dict[str, Any]:
         raise UserError(f"There is no config file {path}.{hint}")
     try:
         content = parse_yaml(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a text in UTF-8 (byte {error.start}). Save it as UTF-8.") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is no config{yaml_reason(error)}") from error
     if content is None:
         content = {}
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold fields (`name: value`), but it holds a {type(content).__name__}.")
     return expand_variables(content, str(path)) if expand else content
+
+
+def yaml_reason(error: yaml.YAMLError) -> str:
+    """` (line 3): the field 'lr' stands twice.`, to follow what cannot be read."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    place = "" if mark is None else f" (line {mark.line + 1})"
+    hint = " Indent with blanks, not tabs." if "\\t" in str(problem) else ""
+    return f"{place}: {problem or ' '.join(str(error).split())}.{hint}"
 
 
 def expand_variables(value: Any, where: str = "the config") -> Any:

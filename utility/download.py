@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from s3prl.utility import fetch
-from s3prl.utility.errors import UserError
+from s3prl.utility.errors import UserError, free_space
 from s3prl.utility.locks import exclusive
 
 OFFLINE = ("S3PRL_OFFLINE", "HF_HUB_OFFLINE")
@@ -190,8 +190,8 @@ def _ensured(path: Path, wanted: _Wanted, refresh: bool) -> Path:
                 _fetch_any(path, path.with_name(f"{path.name}{ending}.part"), wanted)
     except OSError as error:
         raise DownloadError(
-            f"{wanted.name} could not be written to {path}: {error.strerror or error}. Free some space, or "
-            "choose another cache folder with --cache_dir."
+            f"{wanted.name} could not be written to {path}: {error.strerror or error} ({free_space(path)}). "
+            "Free some space, or choose another cache folder with --cache_dir."
         ) from error
     return path
 

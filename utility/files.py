@@ -3,7 +3,8 @@
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,7 +16,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Call `write(file)` on a temporary file beside `path`, flush it to disk, then rename it to `path`."""
     temporary = partial_of(path)
     try:
-        with temporary.open("wb") as file:
+        with naming(path), temporary.open("wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -24,6 +25,22 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give a failed write, of which the system does not say to which file, the name `path`.
+
+    PyTorch answers it with a RuntimeError of its own; the system's error is raised in its place.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        fault = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(fault, OSError) or fault.errno is None:
+            raise
+        fault.filename = str(path)
+        raise fault from None
 
 
 def partial_of(path: Path) -> Path:

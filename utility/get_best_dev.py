@@ -5,7 +5,6 @@
 Takes the log file or the experiment folder. Steps after STOP_STEP are ignored.
 """
 
-import argparse
 import json
 import math
 import re
@@ -17,6 +16,7 @@ from pathlib import Path
 if not __package__:  # a script: what Python put first is this folder, and the import name is above it
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from s3prl.utility.arguments import Parser
 from s3prl.utility.errors import UserError, command
 from s3prl.utility.files import states_in
 from s3prl.utility.metric import Metric
@@ -177,7 +177,7 @@ def _of_kind(log: Log, *kinds: str) -> list[str]:
 @command
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the best development score and the test scores of its step."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = Parser(description=__doc__.split("\n")[0])
     parser.add_argument("log", help="log.log of an experiment, or its folder")
     parser.add_argument("stop_step", type=int, nargs="?", help="ignore what comes after this step")
     options = parser.parse_args(arguments)

@@ -6,7 +6,6 @@ The second word ranks, the third is told beside it; `+` means higher is better, 
 task's own metric decides; where none is declared, error rates and losses are better when lower.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 if not __package__:  # a script: what Python put first is this folder, and the import name is above it
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from s3prl.utility.arguments import Parser
 from s3prl.utility.errors import command
 from s3prl.utility.get_best_dev import deciding_split, read_log, report
 
@@ -21,7 +21,7 @@ from s3prl.utility.get_best_dev import deciding_split, read_log, report
 @command
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the score of one split at the best step of another."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = Parser(description=__doc__.split("\n")[0])
     parser.add_argument("log", help="log.log of an experiment, or its folder")
     parser.add_argument("rank_by", nargs="?", help="the split whose best step is taken (what the task says)")
     parser.add_argument("target", nargs="?", default="test", help="the split told beside it (test)")

@@ -6,7 +6,6 @@ label (empty); the longest first. The layout is that of the public S3PRL.
 
 import csv
 import io
-import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,14 +18,16 @@ from s3prl.utility.audio import AudioError, num_samples
 from s3prl.utility.commands import command_line
 from s3prl.utility.cpus import cpu_count
 from s3prl.utility.download import hub_dir
-from s3prl.utility.errors import UserError
+from s3prl.utility.errors import UserError, explain
 from s3prl.utility.files import write_atomically
 from s3prl.utility.locks import exclusive
+from s3prl.utility.paths import files_below
 from s3prl.utility.progress import followed
 
 COLUMNS = ["", "file_path", "length", "label"]
 CHECKED_ROWS = 32  # of a table that was there before, whose files are looked at again
 NAMED_FILES = 10  # of the unreadable ones
+NOT_KEPT = "until then the lengths are worked out anew by every run"
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,10 @@ def _complete(table: Path, root: Path, files: Sequence[str], n_jobs: int) -> dic
                 file=sys.stderr,
             )
         if gone or len(lengths) > len(known):
-            write_table(table, lengths)
+            try:
+                write_table(table, lengths)
+            except OSError as error:
+                print(f"warning: {explain(error, NOT_KEPT) or error}", file=sys.stderr)
     _warn(measured, table.stem)
     return lengths
 
@@ -241,8 +245,7 @@ def _suffix(extension: str) -> str:
 def _walk(root: Path, split: str, extension: str) -> list[str]:
     suffix = _suffix(extension)
     return sorted(
-        Path(folder, name).relative_to(root).as_posix()
-        for folder, _, names in os.walk(root / split, followlinks=True)
-        for name in names
-        if name.lower().endswith(suffix) and not name.startswith(".")
+        path.relative_to(root).as_posix()
+        for path in files_below(root / split)
+        if path.name.lower().endswith(suffix)
     )

@@ -5,13 +5,15 @@ import ast
 import os
 import re
 import sys
+from contextlib import suppress
 from typing import Any
 
 import yaml
 
-from s3prl.utility.config import nearest, parse_yaml
+from s3prl.utility.config import MOST_DIGITS, UnfitValue, nearest, parse_yaml
 from s3prl.utility.errors import UserError
 
+LITERAL_ERRORS = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)
 QUOTES = "'\""
 OPENING, CLOSING = "[{(", "]})"
 FIELD = re.compile(r"^\+?(args|config)(\.[\w-]+)+$")
@@ -22,8 +24,8 @@ HELP = (
 )
 
 
-def split_options(text: str) -> list[str]:
-    """Cut at every `,,` that is outside quotes and brackets; blanks and newlines around an option go."""
+def split_options(text: str, separator: str = ",,") -> list[str]:
+    """Cut at every separator that is outside quotes and brackets; blanks and newlines around an option go."""
     parts, start, depth, quote, position = [], 0, 0, "", 0
     while position < len(text):
         char = text[position]
@@ -38,9 +40,9 @@ def split_options(text: str) -> list[str]:
             depth += 1
         elif char in CLOSING:
             depth -= 1
-        elif depth <= 0 and text.startswith(",,", position):
+        elif depth <= 0 and text.startswith(separator, position):
             parts.append(text[start:position])
-            position += 1
+            position += len(separator) - 1
             start = position + 1
         position += 1
     parts.append(text[start:])
@@ -51,24 +53,38 @@ def parse_value(text: str) -> Any:
     """A Python literal, else a YAML scalar, else the text itself.
 
     A quoted list or dict is unwrapped: some published commands write `"['dev', 'test']"`.
+
+    Raises:
+        UserError: no config can hold it.
     """
     text = text.strip()
     try:
         value = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except LITERAL_ERRORS:
         return _yaml_value(text)
     if isinstance(value, str) and value.strip()[:1] in ("[", "{", "("):
-        try:
-            return ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError):
-            return value
-    return value
+        with suppress(*LITERAL_ERRORS):
+            value = ast.literal_eval(value.strip())
+    return value if _is_plain(value) else text
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a literal is made of what configs hold; `...`, `1j` and b'x' are not. Raises UserError."""
+    if isinstance(value, dict):
+        return all(map(_is_plain, value)) and all(map(_is_plain, value.values()))
+    if isinstance(value, list | tuple | set):
+        return all(map(_is_plain, value))
+    if isinstance(value, int) and abs(value) >= 10**MOST_DIGITS:
+        raise UserError(f"a number of more than {MOST_DIGITS} digits.")
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def _yaml_value(text: str) -> Any:
     try:
         value = parse_yaml(text)
-    except (yaml.YAMLError, ValueError):
+    except UnfitValue as error:
+        raise UserError(f"{error.problem}.") from error
+    except yaml.YAMLError:
         return text
     return value if value is not None or text.lower() in ("null", "~", "none") else text
 
@@ -89,7 +105,13 @@ def parse_override(text: str | None) -> list[tuple[str, Any]]:
             raise UserError(f"-o: '{option}' has no '='. {HELP}")
         if not FIELD.match(field):
             raise UserError(f"-o: '{field}' is not a field. {HELP}")
-        pairs.append((field, parse_value(value)))
+        _, *others = split_options(value, ",")
+        if any(FIELD.match(other.partition("=")[0].strip()) and "=" in other for other in others):
+            raise UserError(f"-o: '{option}': put two commas between fields, not one. {HELP}")
+        try:
+            pairs.append((field, parse_value(value)))
+        except UserError as error:
+            raise UserError(f"-o: {field}: {error}") from error
     return pairs
 
 

@@ -1,5 +1,7 @@
 """Where things are: the clone (or the installed package) and the relative paths of configs."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent  # holds upstream/, downstream/, utility/, ...
@@ -13,8 +15,31 @@ def find_path(path: str | Path, *folders: str | Path | None) -> Path:
     then in the repository. When it exists nowhere, it is returned as it is, relative to the working folder.
     """
     path = Path(path).expanduser()
-    if not path.is_absolute() and not path.exists():
+    if not path.is_absolute() and not _exists(path):
         for base in (*folders, ROOT):
-            if base is not None and (Path(base) / path).exists():
+            if base is not None and _exists(Path(base) / path):
                 return Path(base) / path
     return path
+
+
+def _exists(path: Path) -> bool:
+    """Not so where looking is forbidden, as in the folder in which somebody else has started a run."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return False
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Files at any depth, hidden ones left out; links are followed.
+
+    Raises:
+        PermissionError: a folder in it must not be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        if isinstance(error, PermissionError):
+            raise error
+
+    for place, _, names in os.walk(folder, onerror=refuse, followlinks=True):
+        yield from (Path(place, name) for name in names if not name.startswith("."))

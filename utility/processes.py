@@ -9,9 +9,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from s3prl.utility.errors import UserError
+from s3prl.utility.errors import LostProcess, UserError
 
 PATIENCE = datetime.timedelta(days=7)  # how long the others wait for one process's evaluation
+LOST = ("closed by peer", "reset by peer", "Broken pipe", "remote process exited")  # of gloo and nccl
 _control: Any = None  # a gloo group: plain sockets notice a dead process at once and know no watchdog
 
 
@@ -46,6 +47,17 @@ def start(backend: str, device: str, local_rank: int) -> str:
         raise UserError(f"--backend {backend} cannot start: {error}. Launch with torchrun.") from error
     _control = dist.new_group(backend="gloo", timeout=PATIENCE)
     return device
+
+
+@contextlib.contextmanager
+def losses_explained() -> Iterator[None]:
+    """Raise a LostProcess where another process of the run ends before this one has heard all from it."""
+    try:
+        yield
+    except RuntimeError as error:
+        if world_size() == 1 or not any(sign in str(error) for sign in LOST):
+            raise
+        raise LostProcess(f"Process {rank()} ends because another one has: see what that says.") from error
 
 
 def stop() -> None:

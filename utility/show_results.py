@@ -5,25 +5,21 @@ python -m s3prl.utility.show_results result/downstream                 # every r
 python -m s3prl.utility.show_results run_a run_b --output comparison
 """
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from s3prl.utility import results
-from s3prl.utility.commands import command_line, localized, tensorboard_command
+from s3prl.utility.arguments import command_parser
+from s3prl.utility.commands import tensorboard_command
 from s3prl.utility.errors import command, first_line
 
 
 @command
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the table of the runs and draw their curves."""
-    parser = argparse.ArgumentParser(
-        prog=command_line("results"),
-        description=localized(__doc__),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("results", __doc__)
     parser.add_argument(
         "folders", type=Path, nargs="+", metavar="FOLDER", help="a run's folder, or one above several runs"
     )

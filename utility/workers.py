@@ -1,9 +1,12 @@
-"""Worker processes that load data: they outlive a polite request to end, but never their process."""
+"""Processes that load data: where they meet; they outlive a polite request to end, but not their process."""
 
 import atexit
+import functools
 import multiprocessing
 import os
 import signal
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -11,12 +14,28 @@ from collections.abc import Callable
 LOOK = 2.0  # seconds between looks at the parent
 
 
+@functools.cache
+def has_temporary_folder() -> bool:
+    """Whether a folder for temporary files can be written; if so, TMPDIR names it from now on.
+
+    Python looks for one that works. PyTorch, whose workers hand tensors over through a socket there, takes
+    what TMPDIR says, and where that is of no use waits for the tensors without end.
+    """
+    try:
+        os.environ["TMPDIR"] = tempfile.gettempdir()
+    except FileNotFoundError:
+        print("warning: no temporary folder can be written (TMPDIR): no loading workers.", file=sys.stderr)
+        return False
+    return True
+
+
 class WorkerInit:
     """The `worker_init_fn` of a DataLoader.
 
-    Workers outlive SIGTERM and SIGUSR1, which a cluster sends to all processes of a job, so that theirs can
-    still save a checkpoint. They end at once when their process is gone: PyTorch's own workers notice that
-    too, but then wait for somebody to read the batches they have made.
+    Workers outlive SIGTERM and SIGUSR1, which a cluster sends to all processes of a job, and SIGINT, which a
+    terminal sends to all of them at Ctrl-C, so that theirs can still save a checkpoint. They end at once when
+    their process is gone: PyTorch's own workers notice that too, but then wait for somebody to read the
+    batches they have made.
     """
 
     def __init__(self, inner: Callable[[int], None] | None = None) -> None:
@@ -29,7 +48,7 @@ class WorkerInit:
 
     def __call__(self, worker: int) -> None:
         """Prepare worker number `worker`, inside its process."""
-        for name in ("SIGTERM", "SIGUSR1"):
+        for name in ("SIGTERM", "SIGUSR1", "SIGINT"):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
         threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
         if self.inner is not None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from s3prl.utility.metric import Metric
 from s3prl.utility.paths import find_path
-from s3prl.utility.typed import typed
+from s3prl.utility.typed import check_value, typed
 
 from ..common.beam_search import DecoderOptions
 from ..common.characters import CharacterDictionary
@@ -99,6 +99,10 @@ class DownstreamExpert(SequenceTask):
 def read_config(downstream_expert: dict) -> tuple[Settings, dict[str, list[str]], dict]:
     """The settings, the splits (any list in `datarc`: folders of the corpus), and the model's block."""
     blocks = typed(Blocks, downstream_expert, "downstream_expert")
-    splits = {name: value for name, value in blocks.datarc.items() if isinstance(value, list)}
+    splits = {
+        name: check_value(value, list[str], f"{WHERE}.{name}")
+        for name, value in blocks.datarc.items()
+        if isinstance(value, list)
+    }
     fields = {name: value for name, value in blocks.datarc.items() if name not in splits}
     return typed(Settings, fields, WHERE), splits, blocks.modelrc

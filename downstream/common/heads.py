@@ -19,6 +19,12 @@ def valid_frames(lengths: Tensor | Sequence[int], frames: int, device: torch.dev
     return torch.arange(frames, device=device) < lengths[:, None]
 
 
+def activation_named(name: str) -> nn.Module:
+    """PyTorch's activation function of that name; raises a UserError where it has none."""
+    known = sorted(set(nn.modules.activation.__all__) - {"MultiheadAttention", "Threshold"})
+    return getattr(nn, choice(name, known, "activation"))()
+
+
 class FrameLevel(nn.Module):
     """An optional MLP, then a linear layer, on every frame: [..., input_dim] -> [..., output_dim]."""
 
@@ -34,7 +40,7 @@ class FrameLevel(nn.Module):
         layers: list[nn.Module] = []
         dim = input_dim
         for hidden in hiddens or ():
-            layers += [nn.Linear(dim, hidden), getattr(nn, activation)()]
+            layers += [nn.Linear(dim, hidden), activation_named(activation)]
             dim = hidden
         self.hiddens = nn.Sequential(*layers)
         self.linear = nn.Linear(dim, output_dim)
@@ -67,7 +73,7 @@ class AttentivePoolingModule(nn.Module):
         super().__init__()
         self.W_a = nn.Linear(input_dim, input_dim)
         self.W = nn.Linear(input_dim, 1)
-        self.act_fn = getattr(nn, activation)()
+        self.act_fn = activation_named(activation)
 
     def forward(self, batch_rep: Tensor, valid: Tensor) -> Tensor:
         scores = self.W(self.act_fn(self.W_a(batch_rep))).squeeze(-1)  # [batch, frames]

@@ -19,7 +19,7 @@ from s3prl.utility.errors import UserError
 from s3prl.utility.files import write_atomically
 from s3prl.utility.metric import Metric
 from s3prl.utility.paths import find_path
-from s3prl.utility.typed import typed
+from s3prl.utility.typed import checked_mapping, typed
 
 from .dataset import ItemDataset, LoaderSettings, evaluation_loader, training_loader
 from .items import Item, seconds_of
@@ -160,6 +160,7 @@ def model_settings(kind: type[Settings], modelrc: Mapping[str, Any], models: Ite
     Raises:
         UserError: a field is unknown, missing or impossible.
     """
+    modelrc = checked_mapping(modelrc, MODELRC)
     fields = {name: value for name, value in modelrc.items() if name not in models}
     return typed(kind, fields, MODELRC)
 

@@ -177,6 +177,12 @@ def test_an_unknown_split_lists_those_of_the_config(corpus, tmp_path):
         ("datarc.decoder_args.lm_wait", 1, "lm_weight"),
         ("datarc.decoder_args.decoder_type", "kenml", "kenlm"),
         ("datarc.libri_root", None, "libri_root"),
+        ("datarc.train_batch_size", "many", "datarc.train_batch_size must be a whole number, not 'many'"),
+        ("datarc.dev-clean", [None], r"datarc.dev-clean\[0\] must be text"),
+        ("datarc", [], "downstream_expert.datarc must be a section"),
+        ("datarc", None, "needs the field 'datarc'"),
+        ("modelrc", "RNNs", "downstream_expert.modelrc must be a section"),
+        ("modelrc.RNNs", "LSTM", "downstream_expert.modelrc.RNNs must be a section"),
     ],
 )
 def test_a_mistake_in_the_config_names_the_field(path, value, hint, corpus, tmp_path):

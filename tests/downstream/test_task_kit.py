@@ -198,6 +198,12 @@ def test_an_unknown_option_of_a_head_is_named(plug_in, downstream, capsys):
         ("{select: UtteranceLevel}", "downstream_expert.modelrc needs the field 'projector_dim'"),
         ("{projectr_dim: 8, projector_dim: 8, select: UtteranceLevel}", "Did you mean 'projector_dim'"),
         ("{projector_dim: 8, select: UtterLevel}", "select: UtterLevel is not one of"),
+        ("[8, UtteranceLevel]", "downstream_expert.modelrc must be a section"),
+        (
+            "{projector_dim: 8, select: UtteranceLevel, UtteranceLevel: "
+            "{pooling: AttentivePooling, activation: Relu}}",
+            "activation: Relu is not one of",
+        ),
     ],
 )
 def test_a_mistake_in_the_block_of_the_head_is_one_message(plug_in, downstream, capsys, modelrc, message):

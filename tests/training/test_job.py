@@ -126,6 +126,50 @@ def test_a_signal_saves_and_ends_the_run_and_handlers_are_put_back(tmp_path):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def interrupt(times):
+    """A loss before which Ctrl-C is typed so many times."""
+
+    def typed(job):
+        loss = job.loss
+
+        def interrupted(*args, **kwargs):
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
+            return loss(*args, **kwargs)
+
+        job.loss = interrupted
+        return job
+
+    return typed
+
+
+def test_control_c_saves_and_ends_with_130_and_a_second_one_ends_at_once(tmp_path):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell
+    try:
+        once = interrupt(1)(LineJob(tmp_path / "once"))
+        with pytest.raises(Terminated) as end:
+            Training(once).run()
+        assert end.value.exit_code == 130
+        assert (once.expdir / "states-1.ckpt").is_file()
+        twice = interrupt(2)(LineJob(tmp_path / "twice"))
+        with pytest.raises(KeyboardInterrupt):
+            Training(twice).run()
+        assert not list(twice.expdir.glob("*.ckpt"))
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_control_c_that_a_shell_ignores_for_a_job_in_the_background_stays_ignored(tmp_path):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        job = interrupt(1)(LineJob(tmp_path / "run"))
+        Training(job).run()
+        assert (job.expdir / "states-3.ckpt").is_file()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class NoisyJob(LineJob):
     """Its evaluation draws random numbers, and records in lists of several lengths."""
 

@@ -105,3 +105,29 @@ def test_optional_runner_fields_need_no_plus(args, config):
 def test_malformed_options_are_explained(text, args, config):
     with pytest.raises(UserError, match="-o"):
         apply_override(text, args, config)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["config.optimizer.lr=1,config.runner.total_steps=2", "args.seed=1, config.optimizer.name='Adam'"],
+)
+def test_a_single_comma_between_fields_gets_the_hint(text):
+    with pytest.raises(UserError, match="put two commas between fields, not one"):
+        parse_override(text)
+
+
+def test_a_single_comma_inside_a_value_is_part_of_it():
+    pairs = parse_override("config.a='x,config.b=2',,config.b=[1, 2],,config.c=k=1,l=2")
+    assert pairs == [("config.a", "x,config.b=2"), ("config.b", [1, 2]), ("config.c", "k=1,l=2")]
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "9" * 200, "[" * 3000 + "]" * 3000, "{.nan: 1}", "{[1]: 2}"])
+def test_a_value_that_no_config_can_hold_is_refused_with_its_field(value):
+    with pytest.raises(UserError, match=r"-o: config\.runner\.total_steps: ") as error:
+        parse_override(f"config.runner.total_steps={value}")
+    assert len(str(error.value)) < 200
+
+
+@pytest.mark.parametrize("text", ["...", "1j", "b'x'"])
+def test_literals_that_no_config_holds_are_text(text):
+    assert parse_value(text) == text

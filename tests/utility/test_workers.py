@@ -4,10 +4,16 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
+import pytest
 from conftest import ROOT
+
+from s3prl.training.sampling import worker_limit
+from s3prl.utility.errors import UserError, faults_explained
+from s3prl.utility.workers import has_temporary_folder
 
 SCRIPT = """
 import sys, time
@@ -73,8 +79,35 @@ def test_workers_end_when_their_process_is_killed(tmp_path):
 def test_workers_outlive_a_polite_request_to_end(tmp_path):
     process, worker = start(tmp_path, "wait")
     os.kill(worker, signal.SIGTERM)
+    os.kill(worker, signal.SIGINT)  # Ctrl-C reaches every process of a terminal
     time.sleep(0.3)
     assert runs(worker)
     process.kill()
     process.wait(timeout=20)
     assert gone_within(worker, 20)
+
+
+@pytest.fixture
+def searching(monkeypatch):
+    """Python looks for a folder for temporary files anew."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    has_temporary_folder.cache_clear()
+    yield monkeypatch
+    has_temporary_folder.cache_clear()
+
+
+def test_a_tmpdir_that_does_not_exist_is_replaced_before_workers_wait_for_it(searching):
+    searching.setenv("TMPDIR", "/nowhere")
+    assert has_temporary_folder()
+    assert Path(os.environ["TMPDIR"]).is_dir()
+
+
+def test_without_a_temporary_folder_data_is_loaded_without_workers(searching, capsys):
+    def nothing():
+        raise FileNotFoundError(2, "No usable temporary directory found in []")
+
+    searching.setattr(tempfile, "_get_default_tempdir", nothing)
+    assert worker_limit() == 0
+    assert "no temporary folder can be written (TMPDIR)" in capsys.readouterr().err
+    with pytest.raises(UserError, match="Set TMPDIR to a folder that can"), faults_explained():
+        tempfile.mkdtemp()

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from s3prl.utility.errors import UserError
-from s3prl.utility.files import PARTIAL, write_atomically, write_json
+from s3prl.utility.files import PARTIAL, naming, write_atomically, write_json
 from s3prl.utility.locks import exclusive
 from s3prl.utility.recordings import BAD_AUDIO, BadAudio
 
@@ -83,7 +83,7 @@ class FeatureFolder:
     def note(self, entries: Iterable[Entry]) -> None:
         """Remember that these files are complete."""
         entries = list(entries)
-        with self._journal.open("a", encoding="utf-8") as file:
+        with naming(self._journal), self._journal.open("a", encoding="utf-8") as file:
             file.writelines(_line(entry) for entry in entries)
         self.done.update(entry.utterance for entry in entries)
 

@@ -1,10 +1,10 @@
 """What every `upstream/*/example_extract.py` does: give waves to an upstream, and show what comes back."""
 
-import argparse
 from collections.abc import Sequence
 
 import torch
 
+from s3prl.utility.arguments import Parser
 from s3prl.utility.audio import load
 from s3prl.utility.device import choose_device
 from s3prl.utility.errors import command
@@ -27,7 +27,7 @@ def main(name: str, argv: Sequence[str] | None = None) -> int:
 
 
 def _show(name: str, argv: Sequence[str] | None) -> None:
-    parser = argparse.ArgumentParser(description=f"What the upstream {name} makes of recordings.")
+    parser = Parser(description=f"What the upstream {name} makes of recordings.")
     add = parser.add_argument
     add("recordings", nargs="*", metavar="AUDIO", help="any sample rate (default: two waves of noise)")
     add(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from s3prl.utility.errors import UserError
+from s3prl.utility.paths import files_below
 
 from ..interfaces import SAMPLE_RATE
 
@@ -74,12 +75,7 @@ def find_recordings(source: Path, option: str = "--input") -> dict[str, Path]:
 
 
 def _walk(folder: Path) -> list[Path]:
-    return [
-        Path(place, name)
-        for place, _, names in os.walk(folder, followlinks=True)
-        for name in names
-        if Path(name).suffix.lower() in AUDIO and not name.startswith(".")
-    ]
+    return [path for path in files_below(folder) if path.suffix.lower() in AUDIO]
 
 
 def _listed(source: Path) -> dict[str, Path]:
