@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -38,7 +39,7 @@ class FusedAttention(transformers.models.wavlm.modeling_wavlm.WavLMAttention):
         heads = hidden_states.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         bias = self._gate(heads) * position_bias  # [batch, heads, frames, frames]
         if attention_mask is not None:
-            bias = bias.masked_fill(~attention_mask, float("-inf"))
+            bias = bias.masked_fill_(~attention_mask, float("-inf"))
         query, key, value = (
             projection(hidden_states).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
@@ -46,6 +47,12 @@ class FusedAttention(transformers.models.wavlm.modeling_wavlm.WavLMAttention):
         dropout = self.dropout if self.training else 0.0
         attended = F.scaled_dot_product_attention(query, key, value, bias.to(query.dtype), dropout)
         return self.out_proj(attended.transpose(1, 2).flatten(2)), None, position_bias
+
+    def compute_bias(self, query_length: int, key_length: int) -> Tensor:
+        """Position bias [heads, queries, keys], in this order also in memory: every layer reads all of it."""
+        distances = torch.arange(1 - query_length, key_length, device=self.rel_attn_embed.weight.device)
+        values = self.rel_attn_embed(self._relative_positions_bucket(distances))  # of a key from a query
+        return values.T.contiguous().unfold(1, key_length, 1).flip(1).contiguous()
 
     def _gate(self, heads: Tensor) -> Tensor:
         """How far each query listens to its position: [batch, heads, frames, dim of a head] -> [..., 1]."""
