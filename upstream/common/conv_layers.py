@@ -41,7 +41,7 @@ def frames_after(samples: int, layers: Sequence[Sequence[int]], paddings: Sequen
 
 
 def samples_of(frames: int, layers: Sequence[Sequence[int]]) -> int:
-    """The fewest samples of which a stack of layers, each (..., kernel, stride), makes `frames` (1 or more)."""
+    """The fewest samples of which a stack of layers (..., kernel, stride) makes `frames`, at least one."""
     for *_, kernel, stride in reversed(layers):
         frames = (frames - 1) * stride + kernel
     return frames

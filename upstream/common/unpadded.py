@@ -19,6 +19,27 @@ FRAMES_AT_ONCE = 80  # of 20 ms: what 512 channels at 3.2 kHz fill in 1.6 s stay
 Layer = Callable[[Tensor], Tensor]
 
 
+def pays(model: nn.Module, wavs: Sequence[Tensor]) -> bool:
+    """Whether to leave padding out: a GPU is faster with one batch, and training keeps to the published one."""
+    return not model.training and wavs[0].device.type == "cpu"
+
+
+def frames_read(lengths: Sequence[int], valid: Sequence[int], stride: int, frames: int) -> list[int]:
+    """Frames of each utterance of a batch that anyone may read.
+
+    Who counts frames by dividing samples by the stride, as the public S3PRL does, reads one or two more than
+    the convolutions give.
+
+    Args:
+        lengths: samples.
+        valid: frames that are not padding.
+        stride: samples per frame.
+        frames: of the longest utterance.
+    """
+    divided = [length // stride + 1 for length in lengths]
+    return [min(max(pair), frames) for pair in zip(valid, divided, strict=True)]
+
+
 def convolved(wav: Tensor, layers: Sequence[Layer], shapes: Sequence[Sequence[int]], frames: int) -> Tensor:
     """Some frames of a stack of convolutions, a second or two at a time.
 

@@ -99,12 +99,11 @@ class TransformersUpstream(UpstreamBase):
         longest = max(lengths)
         frames = self.num_frames(longest)
         valid = [frames - behind for behind in self.padding_frames(lengths, frames)]
-        if self.training or wavs[0].device.type != "cpu":
+        if not unpadded.pays(self, wavs):
             batch = padded(wavs, self.normalize).to(self.model.dtype)
             return self.encode_features(self.model.feature_extractor(batch).transpose(1, 2), valid, frames)
-        # who divides samples by the stride, as the public S3PRL does, reads a frame or two behind the valid
         stride = self.get_downsample_rates("hidden_states")
-        read = [min(max(own, length // stride + 1), frames) for own, length in zip(valid, lengths, strict=True)]
+        read = unpadded.frames_read(lengths, valid, stride, frames)
 
         def encode_group(group: list[int]) -> list[Tensor]:
             features = [self.convolved(wavs[index], read[index], longest) for index in group]
@@ -135,7 +134,7 @@ class TransformersUpstream(UpstreamBase):
         hidden = self.model.feature_projection(features)
         hidden = hidden[0] if isinstance(hidden, tuple) else hidden
         total, mask = hidden.size(1), None
-        if min(valid) < total:  # asked of lengths on the host: no mask leaves the way to the fastest attention
+        if min(valid) < total:  # known on the host: without a mask the fastest attention is possible
             mask = valid_mask(valid, total, hidden.device)
         return self.layers(hidden, mask, frames - total)
 
