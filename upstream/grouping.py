@@ -3,13 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from .interfaces import SAMPLE_RATE
 
-TOLERATED_PADDING = SAMPLE_RATE // 4  # samples: computing them costs about what one more group costs
-LARGEST_GROUP = 24 * SAMPLE_RATE  # samples: what more keep in memory leaves a CPU's caches
+# Per thread, in samples; the work of a thread shrinks with their number, what a group costs besides does not.
+TOLERATED_PADDING = SAMPLE_RATE // 8  # computing it costs about what one more group costs
+LARGEST_GROUP = 12 * SAMPLE_RATE  # what a network makes of more leaves a core's caches
 
 
 def in_equal_lengths(encode: Callable[[list[Tensor]], Any], wavs: Sequence[Tensor]) -> Any:
@@ -53,11 +55,12 @@ def similar_lengths(lengths: Sequence[int]) -> list[list[int]]:
     Utterances of more than a second or two are as fast alone as together, and need less memory; short ones
     are too little work alone.
     """
+    threads = torch.get_num_threads()
     groups: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
         longest = lengths[groups[-1][0]] if groups else 0
-        similar = longest - lengths[index] <= TOLERATED_PADDING
-        if groups and similar and (len(groups[-1]) + 1) * longest <= LARGEST_GROUP:
+        similar = longest - lengths[index] <= TOLERATED_PADDING * threads
+        if groups and similar and (len(groups[-1]) + 1) * longest <= LARGEST_GROUP * threads:
             groups[-1].append(index)
         else:
             groups.append([index])

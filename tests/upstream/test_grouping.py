@@ -32,7 +32,8 @@ def test_every_utterance_has_the_values_it_has_alone():
         )
 
 
-def test_groups_of_similar_length_hold_little_padding_and_fit_a_cpu():
+def test_groups_of_similar_length_hold_little_padding_and_fit_a_cpu(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     second = 16000
     assert similar_lengths([5 * second]) == [[0]]
     assert similar_lengths([5 * second, 9 * second, 5 * second + 100]) == [[1], [2, 0]]
@@ -40,3 +41,6 @@ def test_groups_of_similar_length_hold_little_padding_and_fit_a_cpu():
     assert similar_lengths([10 * second] * 5) == [[0, 1], [2, 3], [4]]
     assert similar_lengths([second // 2] * 40) == [list(range(40))]
     assert similar_lengths([100 * second, 100 * second]) == [[0], [1]]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    assert similar_lengths([second, 2 * second, second - 3000]) == [[1, 0], [2]]
+    assert similar_lengths([10 * second] * 5) == [[0, 1, 2, 3, 4]]
