@@ -39,7 +39,7 @@ class TransformersUpstream(UpstreamBase):
             model: with `feature_extractor`, `feature_projection` and `encoder`.
             normalize: bring every wav to zero mean and unit variance first.
             alone: compute wavs of different lengths apart, so that an utterance has the values
-                it has alone also where the network lets padding through; slower.
+                it has alone also where the network lets padding through; slower on a GPU.
         """
         super().__init__(**options)
         self.model = without_randomness(model)
