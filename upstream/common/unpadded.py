@@ -68,8 +68,8 @@ def convolved(wav: Tensor, layers: Sequence[Layer], shapes: Sequence[Sequence[in
 def normalised(convolution: nn.Conv1d, norm: nn.GroupNorm, wav: Tensor, longest: int) -> Layer:
     """A convolution of one channel and the norm of each channel over time, as a convolution for this wave.
 
-    A channel's mean and variance follow from the mean and covariance of the samples under the kernel. Zeros
-    behind the wave add nothing to the sums behind these, only to the count.
+    A channel's mean and variance follow from the mean and covariance of the samples under the kernel. To the
+    sums in these, zeros behind the wave add nothing; they only count.
 
     Args:
         convolution: without padding; its bias moves all frames alike and so falls out of the norm.
