@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +48,16 @@ BASE = {
     "layer_norm_first": False,
     "conv_feature_layers": CONVOLUTIONS,
     "conv_bias": False,
+}
+LARGE = {
+    **BASE,
+    "extractor_mode": "layer_norm",
+    "encoder_layers": 24,
+    "encoder_embed_dim": 1024,
+    "encoder_ffn_embed_dim": 4096,
+    "encoder_attention_heads": 16,
+    "final_dim": 768,
+    "layer_norm_first": True,
 }
 
 
@@ -143,17 +153,27 @@ def wav2vec2_checkpoint() -> dict[str, Any]:
     return {"task_cfg": {"normalize": False}, "model_cfg": config, "model_weight": weights}
 
 
-def hubert_checkpoint() -> dict[str, Any]:
-    """A HuBERT of the base size, as converted checkpoints hold it."""
+def hubert_checkpoint(size: Mapping[str, Any] = BASE, normalize: bool = False) -> dict[str, Any]:
+    """A HuBERT, of the base size if nothing else is said, as converted checkpoints hold it."""
     module = public_module("hubert.hubert_model")
-    config, task = (
-        {**BASE, "label_rate": 50.0},
-        {"label_rate": 50.0, "sample_rate": 16000, "normalize": False},
-    )
+    config = {**size, "label_rate": 50.0}
+    task = {"label_rate": 50.0, "sample_rate": 16000, "normalize": normalize}
     symbols = [[str(number) for number in range(504)]]
     model = module.HubertModel(module.HubertConfig(**config), module.HubertPretrainingConfig(**task), symbols)
     weights = model.state_dict()
     return {"task_cfg": task, "model_cfg": config, "model_weight": weights, "dictionaries_symbols": symbols}
+
+
+def hubert_large_checkpoint() -> dict[str, Any]:
+    """A HuBERT of the large size, with layer norms in its convolutions."""
+    return hubert_checkpoint(LARGE, normalize=True)
+
+
+def wavlm_checkpoint() -> dict[str, Any]:
+    """A WavLM of the base size, as published."""
+    module = public_module("wavlm.WavLM")
+    config = {**BASE, "relative_position_embedding": True, "gru_rel_pos": True, "max_distance": 800}
+    return {"cfg": config, "model": module.WavLM(module.WavLMConfig(config)).state_dict()}
 
 
 def tera_checkpoint() -> dict[str, Any]:
@@ -199,6 +219,8 @@ MODELS: dict[str, Callable[[], dict[str, Any]]] = {
     "cpc": cpc_checkpoint,
     "wav2vec2": wav2vec2_checkpoint,
     "hubert": hubert_checkpoint,
+    "wavlm": wavlm_checkpoint,
+    "hubert_large": hubert_large_checkpoint,
 }
 
 
@@ -222,29 +244,35 @@ def measure(
 def both_sides(name: str, s3prl: Path) -> tuple[nn.Module, nn.Module]:
     """The peer's model and ours, from one file of random weights."""
     torch.manual_seed(0)
+    family = name.removesuffix("_large")
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "checkpoint.pt")
         with public_package(s3prl):
             torch.save(MODELS[name](), path)
-            peer = public_module(f"{name}.expert").UpstreamExpert(path)
+            peer = public_module(f"{family}.expert").UpstreamExpert(path)
         from s3prl import hub
 
-        return peer, hub.get(f"{name}_local")(ckpt=path)
+        return peer, hub.get(f"{family}_local")(ckpt=path)
 
 
 def check_equal(name: str, peer: nn.Module, ours: nn.Module, wavs: list[Tensor], tolerance: float) -> None:
-    """Refuse to compare the speed of different things."""
+    """Refuse to compare the speed of different things.
+
+    Compared are all utterances where both sides give the values of the padded batch; where padding changes
+    nothing of ours, the longest only.
+    """
     theirs, own = peer(wavs)["hidden_states"], ours(wavs)["hidden_states"]
-    longest = max(range(len(wavs)), key=lambda index: len(wavs[index]))  # has no padding
+    lengths = [len(wav) for wav in wavs]
+    rows = [lengths.index(max(lengths))] if ours.batch_invariant else range(len(wavs))
     if len(theirs) != len(own):
         sys.exit(f"{name}: the peer has {len(theirs)} hidden states, we have {len(own)}")
     for layer, (their, our) in enumerate(zip(theirs, own, strict=True)):
-        frames = min(their.size(1), our.size(1))
-        difference = (their[longest, :frames] - our[longest, :frames]).abs().max() / their[
-            longest
-        ].abs().max()
-        if difference > tolerance:
-            sys.exit(f"{name}: layer {layer} differs by {difference:.2g} of its largest value")
+        for row in rows:
+            frames = min(ours.num_frames(lengths[row]), their.size(1), our.size(1))
+            largest = their[row, :frames].abs().max()
+            difference = (their[row, :frames] - our[row, :frames]).abs().max() / largest
+            if not difference <= tolerance:
+                sys.exit(f"{name}: layer {layer} of utterance {row} differs by {difference:.2g}, relatively")
 
 
 def timed(model: nn.Module, wavs: list[Tensor]) -> float:

@@ -82,6 +82,23 @@ def test_a_checkpoint_that_does_not_fit_says_what_is_wrong(fixture, tmp_path):
         local(ckpt=file)
 
 
+@torch.no_grad()
+def test_decoar2_computes_no_padding_on_a_cpu_and_has_the_same_values():
+    model = build("decoar2")[0].model.eval()
+    frames, shapes = [90, 20, 140, 139], []
+    features = torch.randn(4, 140, model.post_extract_proj.in_features)
+    whole = model._encoded(features, frames)
+    model.encoder.layers[0].register_forward_pre_hook(lambda _, inputs: shapes.append(inputs[0].shape[:2]))
+    ours = model(features, frames)
+    assert shapes == [(2, 140), (1, 92), (1, 22)]
+    for one, other in zip(ours, whole, strict=True):
+        assert one.shape == other.shape
+        for row, valid in enumerate(frames):
+            torch.testing.assert_close(one[row, : valid + 2], other[row, : valid + 2], rtol=0, atol=1e-5)
+    model.train()(features, frames)
+    assert shapes[-1] == (4, 140)
+
+
 def test_heads_that_do_not_divide_the_size_of_decoar2_are_a_clear_error():
     with pytest.raises(UserError, match="encoder of 32 dimensions, which 12 attention heads"):
         hub.decoar2_local(ckpt=path_of(golden.load("decoar2")))

@@ -40,6 +40,13 @@ def frames_after(samples: int, layers: Sequence[Sequence[int]], paddings: Sequen
     return frames
 
 
+def samples_of(frames: int, layers: Sequence[Sequence[int]]) -> int:
+    """The fewest samples of which a stack of layers (..., kernel, stride) makes `frames`, at least one."""
+    for *_, kernel, stride in reversed(layers):
+        frames = (frames - 1) * stride + kernel
+    return frames
+
+
 def _value(node: ast.AST) -> Any:
     if isinstance(node, (ast.List, ast.Tuple)):
         return [_value(item) for item in node.elts]

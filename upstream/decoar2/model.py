@@ -5,8 +5,13 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from ..common import unpadded
 from ..common.transformer_encoder import Encoder, EncoderConfig
 from ..features.frames import valid_mask
+from ..grouping import in_groups, similar_lengths
+
+STRIDE = 320  # samples per frame
+UNCOUNTED = 2  # frames behind an utterance that who divides samples by the stride still reads
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,16 @@ class Decoar2(nn.Module):
         Returns:
             `encoder_layers` + 1 tensors [batch, frames, encoder_embed_dim].
         """
+        if not unpadded.pays(self, features):
+            return self._encoded(features, frames)
+
+        def encode_group(group: list[int]) -> list[Tensor]:
+            valid = [frames[index] for index in group]
+            return self._encoded(features[group, : max(valid) + UNCOUNTED], valid)
+
+        return in_groups(encode_group, similar_lengths([count * STRIDE for count in frames]))
+
+    def _encoded(self, features: Tensor, frames: Sequence[int]) -> list[Tensor]:
         projected, visible = self.post_extract_proj(features), None
         if min(frames) < features.size(1):
             valid = valid_mask(frames, features.size(1), features.device)

@@ -12,6 +12,7 @@ from s3prl.utility.errors import UserError
 from s3prl.utility.typed import typed
 from s3prl.utility.weights import load_weights
 
+from ..common import unpadded
 from ..features.frames import check_lengths, check_wavs
 from ..interfaces import UpstreamBase
 from ..loading import read
@@ -77,8 +78,12 @@ class UpstreamExpert(UpstreamBase):
         """
         wavs = check_wavs(wavs)
         check_lengths(wavs, self.num_frames, self.name)
-        padded = pad_sequence(wavs, batch_first=True)
-        result = self.model(padded, [len(wav) for wav in wavs], predict=not no_pred, alone=self.alone)
+        options = {"predict": not no_pred, "alone": self.alone}
+        if unpadded.pays(self, wavs):
+            result = self.model.without_padding(wavs, **options)
+        else:
+            padded = pad_sequence(wavs, batch_first=True)
+            result = self.model(padded, [len(wav) for wav in wavs], **options)
         return {
             "hidden_states": [result.features, *result.layers, *result.predictions],
             "last_hidden_state": result.predictions[-1] if result.predictions else None,

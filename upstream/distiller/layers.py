@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..common import unpadded
 from ..common.conv_layers import ConvLayer, frames_after
 from ..common.group_norm import Float32GroupNorm
 from ..features.frames import valid_mask
@@ -16,7 +17,7 @@ class ConvFeatureExtractor(nn.Module):
 
     def __init__(self, convolutions: Sequence[ConvLayer], dropout: float) -> None:
         super().__init__()
-        self.first = convolutions[:1]
+        self.convolutions, self.first = convolutions, convolutions[:1]
         self.conv_layers = nn.ModuleList()
         inputs = 1
         for channels, kernel, stride in convolutions:
@@ -42,6 +43,17 @@ class ConvFeatureExtractor(nn.Module):
         for layer in others:
             hidden = layer(hidden)
         return hidden
+
+    def of_one(self, wav: Tensor, frames: int, longest: int) -> Tensor:
+        """What evaluation makes of one wav of a batch: its first `frames`, [1, channels, frames].
+
+        Args:
+            wav: [samples].
+            longest: samples of the longest wav that it is padded to.
+        """
+        (convolution, _, norm, activation), *others = self.conv_layers
+        layers = [unpadded.normalised(convolution, norm, wav, longest), activation, *others]
+        return unpadded.convolved(wav, layers, self.convolutions, frames).T[None]
 
 
 class PredictionHeads(nn.Sequential):

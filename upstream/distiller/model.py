@@ -4,15 +4,19 @@ Chang et al., "DistilHuBERT: Speech Representation Learning by Layer-wise Distil
 ICASSP 2022. The names of the parameters are those of the published checkpoint.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
+from ..common import unpadded
 from ..common.conv_layers import frames_after
 from ..common.transformer_encoder import Encoder
 from ..features.frames import valid_mask
+from ..grouping import in_groups, similar_lengths
 from .config import DistillerConfig
 from .layers import ConvFeatureExtractor, PredictionHeads
 
@@ -54,8 +58,29 @@ class DistillerModel(nn.Module):
             predict: also run the prediction heads.
             alone: normalise the first convolution over each utterance instead of the padded batch.
         """
-        features = self.post_extract_proj(self._convolved(wavs, samples if alone else None))
-        frames = [self.num_frames(length) for length in samples]
+        features = self._scaled(lambda: self.feature_extractor(wavs, samples if alone else None))
+        return self._encoded(features, [self.num_frames(length) for length in samples], predict)
+
+    def without_padding(self, wavs: Sequence[Tensor], predict: bool = True, alone: bool = False) -> Distilled:
+        """The same for wavs [samples] in evaluation, without computing the padding of their batch."""
+        lengths = [len(wav) for wav in wavs]
+        valid = [self.num_frames(length) for length in lengths]
+        stride = math.prod(stride for _, _, stride in self.convolutions)
+        read = unpadded.frames_read(lengths, valid, stride, max(valid))
+
+        def convolved(index: int) -> Tensor:
+            longest = lengths[index] if alone else max(lengths)
+            return self._scaled(lambda: self.feature_extractor.of_one(wavs[index], read[index], longest))[0]
+
+        def encode_group(group: list[int]) -> Distilled:
+            features = pad_sequence([convolved(index) for index in group], batch_first=True)
+            return self._encoded(features, [valid[index] for index in group], predict)
+
+        return Distilled(*in_groups(encode_group, similar_lengths(lengths)))
+
+    def _encoded(self, convolved: Tensor, frames: Sequence[int], predict: bool) -> Distilled:
+        """What follows the convolutions [batch, frames, channels]; `frames` of each utterance are valid."""
+        features = self.post_extract_proj(convolved)
         valid = valid_mask(frames, features.size(1), features.device)
         padded = min(frames) < features.size(1)
         if padded:
@@ -64,11 +89,11 @@ class DistillerModel(nn.Module):
         predictions = list(self.output_layer(layers[-1])) if predict else []
         return Distilled(features, layers, predictions, valid[..., 0])
 
-    def _convolved(self, wavs: Tensor, samples: Sequence[int] | None) -> Tensor:
-        """[batch, samples] -> [batch, frames, channels]."""
+    def _scaled(self, convolve: Callable[[], Tensor]) -> Tensor:
+        """The convolutions as [batch, frames, channels], with the scale of their gradient."""
         scale = self.config.feature_grad_mult
         with torch.set_grad_enabled(torch.is_grad_enabled() and scale > 0.0):
-            features = self.feature_extractor(wavs, samples).transpose(1, 2)
+            features = convolve().transpose(1, 2)
         if features.requires_grad and scale != 1.0:
             features.register_hook(lambda gradient: gradient * scale)
         return features

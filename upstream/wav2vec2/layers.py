@@ -49,7 +49,7 @@ class LayersUpstream(TransformersUpstream):
         states, selected = result["hidden_states"][:-count], result["hidden_states"][-count:]
         return {"hidden_states": states, "last_hidden_state": states[-1], self.selection: selected}
 
-    def layers(self, hidden: Tensor, valid: Tensor | None) -> list[Tensor]:
+    def layers(self, hidden: Tensor, *arguments: Any) -> list[Tensor]:
         """The hidden states and, behind them, the selected layers, which so are batched in the same way."""
         tapped: list[Tensor] = []
         handles = [
@@ -57,7 +57,7 @@ class LayersUpstream(TransformersUpstream):
             for module in self._selected_modules()
         ]
         try:
-            return [*super().layers(hidden, valid), *tapped]
+            return [*super().layers(hidden, *arguments), *tapped]
         finally:
             for handle in handles:
                 handle.remove()

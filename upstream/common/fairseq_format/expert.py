@@ -1,6 +1,6 @@
 """The part of the experts that all families share whose checkpoints are fairseq's or UniSpeech's."""
 
-import functools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -38,9 +38,13 @@ class FairseqUpstream(TransformersUpstream):
         published = read(ckpt, self.family)
         super().__init__(self.build(published), normalize=published.normalize, **options)
         self.name = f"[{self.family}]"
-        scale = published.settings.get("feature_grad_mult", 1.0)
-        if scale != 1.0:
-            self.model.feature_extractor.register_forward_hook(functools.partial(_scale_gradient, scale))
+        self.gradient_scale = published.settings.get("feature_grad_mult", 1.0)
+
+    def encode_features(self, features: Tensor, valid: Sequence[int], frames: int) -> list[Tensor]:
+        """See TransformersUpstream; the convolutions learn more slowly, as `feature_grad_mult` asks."""
+        if features.requires_grad and self.gradient_scale != 1.0:
+            features.register_hook(lambda gradient: gradient * self.gradient_scale)
+        return super().encode_features(features, valid, frames)
 
     def fields(self, published: Published) -> dict[str, Any]:
         """Fields of the transformers configuration. Raises UserError for a network it cannot describe."""
@@ -69,9 +73,3 @@ class FairseqUpstream(TransformersUpstream):
             model.feature_projection.projection = nn.Identity()  # fairseq has none between equal dimensions
         load_weights(model, weights, str(published.path), assign=True)
         return model.eval()
-
-
-def _scale_gradient(scale: float, module: nn.Module, inputs: Any, output: Tensor) -> None:
-    """Let the convolutions learn more slowly than the rest, as `feature_grad_mult` of the file asks."""
-    if output.requires_grad:
-        output.register_hook(lambda gradient: gradient * scale)

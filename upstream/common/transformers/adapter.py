@@ -4,13 +4,15 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrize import cached
 from torch.nn.utils.rnn import pad_sequence
 
 from ...features.frames import check_lengths, check_wavs, valid_mask
-from ...grouping import in_equal_lengths
+from ...grouping import in_equal_lengths, in_groups, similar_lengths
 from ...interfaces import UpstreamBase
+from .. import unpadded
 from .library import transformers
 
 EPSILON = 1e-5  # of the normalisation of wavs, as in fairseq
@@ -37,7 +39,7 @@ class TransformersUpstream(UpstreamBase):
             model: with `feature_extractor`, `feature_projection` and `encoder`.
             normalize: bring every wav to zero mean and unit variance first.
             alone: compute wavs of different lengths apart, so that an utterance has the values
-                it has alone also where the network lets padding through; slower.
+                it has alone also where the network lets padding through; slower on a GPU.
         """
         super().__init__(**options)
         self.model = without_randomness(model)
@@ -45,6 +47,7 @@ class TransformersUpstream(UpstreamBase):
         self.alone = alone
         kernels, strides = (getattr(model.config, f"conv_{field}", ()) for field in ("kernel", "stride"))
         self.convolutions = list(zip(kernels, strides, strict=True))  # a subclass without them sets its own
+        self.reach = _reach(model.config)
         self.name = f"[{model.config.model_type}]"
         if getattr(model, "adapter", None) is not None:  # comes after the encoder, whose output is wanted
             model.adapter = None
@@ -87,28 +90,68 @@ class TransformersUpstream(UpstreamBase):
         return {"hidden_states": states, "last_hidden_state": states[-1]}
 
     def encode(self, wavs: Sequence[Tensor]) -> list[Tensor]:
-        """The hidden states of wavs that are padded together."""
+        """The hidden states of wavs as one padded batch has them.
+
+        On a CPU in evaluation the padding is not computed, which changes no frame of an utterance; frames
+        behind those of its group are zero.
+        """
         lengths = [len(wav) for wav in wavs]
-        batch = padded(wavs, self.normalize).to(self.model.dtype)
-        features = self.model.feature_extractor(batch).transpose(1, 2)
+        longest = max(lengths)
+        frames = self.num_frames(longest)
+        valid = [frames - behind for behind in self.padding_frames(lengths, frames)]
+        if not unpadded.pays(self, wavs):
+            batch = padded(wavs, self.normalize).to(self.model.dtype)
+            return self.encode_features(self.model.feature_extractor(batch).transpose(1, 2), valid, frames)
+        stride = self.get_downsample_rates("hidden_states")
+        read = unpadded.frames_read(lengths, valid, stride, frames)
+
+        def encode_group(group: list[int]) -> list[Tensor]:
+            features = [self.convolved(wavs[index], read[index], longest) for index in group]
+            features = pad_sequence(features, batch_first=True)
+            return self.encode_features(features, [valid[index] for index in group], frames)
+
+        with cached():  # the weight of the positional convolution
+            return in_groups(encode_group, similar_lengths(lengths))
+
+    def convolved(self, wav: Tensor, frames: int, longest: int) -> Tensor:
+        """The first `frames` of a wav [samples] in a batch of `longest` samples: [frames, channels]."""
+        wav = padded([wav], self.normalize)[0].to(self.model.dtype)
+        layers = list(self.model.feature_extractor.conv_layers)
+        norm = getattr(layers[0], "layer_norm", None)
+        if isinstance(norm, nn.GroupNorm):
+            first = unpadded.normalised(layers[0].conv, norm, wav, longest)
+            layers[:1] = [first, layers[0].activation]
+        return unpadded.convolved(wav, layers, self.convolutions, frames)
+
+    def encode_features(self, features: Tensor, valid: Sequence[int], frames: int) -> list[Tensor]:
+        """The network behind the convolutions.
+
+        Args:
+            features: [utterances, frames, channels], of some utterances of a batch, or of all.
+            valid: frames of each utterance that are not padding.
+            frames: of the longest utterance of the batch.
+        """
         hidden = self.model.feature_projection(features)
         hidden = hidden[0] if isinstance(hidden, tuple) else hidden
-        frames = hidden.size(1)
-        padding = self.padding_frames(lengths, frames)
-        valid = None
-        if any(padding):  # asked of lengths on the host: no mask leaves the way to the fastest attention
-            valid = valid_mask([frames - behind for behind in padding], frames, hidden.device)
-        return self.layers(hidden, valid)
+        total, mask = hidden.size(1), None
+        if min(valid) < total:  # known on the host: without a mask the fastest attention is possible
+            mask = valid_mask(valid, total, hidden.device)
+        return self.layers(hidden, mask, frames - total)
 
-    def layers(self, hidden: Tensor, valid: Tensor | None) -> list[Tensor]:
-        """The encoder: [batch, frames, dim], and [batch, frames, 1] True outside padding -> states."""
+    def layers(self, hidden: Tensor, valid: Tensor | None, behind: int = 0) -> list[Tensor]:
+        """The encoder: [batch, frames, dim], and [batch, frames, 1] True outside padding -> states.
+
+        Args:
+            behind: frames of padding that follow in the batch and were not computed.
+        """
         encoder = self.model.encoder
         norm_comes_last = "StableLayerNorm" in type(encoder).__name__  # data2vec ignores do_stable_layer_norm
         mask, shared = None, {}
         if valid is not None:
             hidden = hidden.masked_fill(~valid, 0)
             mask = valid.transpose(1, 2)[:, None]  # [batch, heads, queries, keys]
-        hidden = hidden + encoder.pos_conv_embed(hidden)
+        followed = F.pad(hidden, (0, 0, 0, min(behind, self.reach))) if behind and self.reach else hidden
+        hidden = hidden + encoder.pos_conv_embed(followed)[:, : hidden.size(1)]
         hidden = encoder.dropout(hidden if norm_comes_last else encoder.layer_norm(hidden))
         states = []
         for layer in encoder.layers:
@@ -137,6 +180,16 @@ class EvenSplitUpstream(TransformersUpstream):
         """How many of the `frames` of each utterance are padding, if they have `lengths` in samples."""
         share = max(lengths) // frames
         return [max(frames - -(-length // share), 0) for length in lengths]
+
+
+def _reach(config: Any) -> int:
+    """Frames behind an utterance's end through which padding gets into it by the positional convolutions.
+
+    The first of them finds zeros there, as at the end of a batch; those after it (data2vec has five) do not.
+    """
+    if not hasattr(config, "conv_pos_kernel_size"):
+        return 0
+    return (config.num_conv_pos_embeddings - 1) * (config.conv_pos_kernel_size // 2)
 
 
 def without_randomness(model: transformers.PreTrainedModel) -> transformers.PreTrainedModel:
