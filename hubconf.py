@@ -3,12 +3,12 @@
 The repository is a clone, or the folder `s3prl` of an installed package (with `source="local"`).
 """
 
-import sys
-from pathlib import Path
+import sys as _sys
+from pathlib import Path as _Path
 
-_parent = str(Path(__file__).resolve().parent.parent)
-if not (Path(__file__).parent / "s3prl").is_dir() and _parent not in sys.path:
-    sys.path.append(_parent)  # in an installed package, `s3prl` is the folder of this file
+_parent = str(_Path(__file__).resolve().parent.parent)
+if not (_Path(__file__).parent / "s3prl").is_dir() and _parent not in _sys.path:
+    _sys.path.append(_parent)  # in an installed package, `s3prl` is the folder of this file
 
 from s3prl import hub as _hub  # noqa: E402
 
