@@ -248,7 +248,8 @@ class Runner(Job):
                     unreadable.append(dropped.note._replace(utterance=name))
                     continue
                 features = self.features(self.encode([[wav]]).layers)
-                results += self.downstream.inference(features, [name])
+                found = self.downstream.inference(features, [name])
+                results += found if isinstance(found, list) else [found]
         self.note_dropped(unreadable)
         self.report_dropped("inference", unreadable)
         return results

@@ -88,7 +88,8 @@ def test_messages_of_an_installed_copy_name_commands_that_exist_there(installed,
     for command in (
         "usage: s3prl train|evaluate|inference", "run_while.sh s3prl train -a -u fbank -d asr -n my_run",
         "torchrun --nproc_per_node 4 -m s3prl train -u fbank", "usage: s3prl extract", "usage: s3prl corpora",
-        "make the miniature corpus with `s3prl corpora librispeech", "has no result yet. Run: s3prl evaluate",
+        "make the miniature corpus with `s3prl corpora librispeech",
+        "or evaluate a checkpoint with `s3prl evaluate",
         "`s3prl list` prints all", "pip install 's3prl[mini]'", "usage: s3prl COMMAND",
     ):  # fmt: skip
         assert command in said, command
