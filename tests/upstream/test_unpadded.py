@@ -87,6 +87,15 @@ def test_no_padding_reaches_the_convolutions_or_the_layers(kind):
     assert frames == [(3, upstream.num_frames(lengths[0]))]
 
 
+@torch.no_grad()
+def test_a_hook_on_an_inner_module_finds_the_whole_batch():
+    upstream, lengths = build("hubert base"), (32000, 6400, 19200)
+    upstream.add_hook("self.model.encoder.layers[0]", lambda inputs, output: inputs[0])
+    upstream.forward = lambda wavs: upstream.encode(wavs) and {}
+    (tapped,) = upstream(waves(lengths))["hidden_states"]
+    assert tapped.shape[:2] == (3, upstream.num_frames(lengths[0]))
+
+
 @pytest.mark.parametrize("kind", ["hubert base", "wavlm large", "data2vec"])
 @torch.no_grad()
 def test_the_order_of_a_batch_changes_no_value(kind):

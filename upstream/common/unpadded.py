@@ -20,8 +20,13 @@ Layer = Callable[[Tensor], Tensor]
 
 
 def pays(model: nn.Module, wavs: Sequence[Tensor]) -> bool:
-    """Whether to leave padding out: not on a GPU, which is fastest with one batch, and not in training."""
-    return not model.training and wavs[0].device.type == "cpu"
+    """Whether to leave padding out: not on a GPU, which is fastest with one batch, and not in training.
+
+    Nor where a forward hook taps a module inside, which then finds the whole batch in one call.
+    """
+    if model.training or wavs[0].device.type != "cpu":
+        return False
+    return not any(module._forward_hooks for module in model.modules() if module is not model)
 
 
 def frames_read(lengths: Sequence[int], valid: Sequence[int], stride: int, frames: int) -> list[int]:
