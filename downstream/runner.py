@@ -83,7 +83,7 @@ class Runner(Job):
         self.models = build_models(args, self.expanded, self.checkpoint, self.device, keep_scores)
         self.upstream, self.featurizer, self.downstream = self.models.values()
         numbers = sum(p.numel() for model in self.models.values() for p in model.parameters())
-        use_threads_for(numbers, self.device.type)
+        use_threads_for(self.device.type, numbers)
         self.trained = {
             name: model
             for name, model in self.models.items()

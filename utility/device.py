@@ -23,22 +23,22 @@ def choose_device(wanted: str | None) -> str:
     return wanted
 
 
-def use_threads_for(parameters: int, device: str) -> None:
+def use_threads_for(device: str, parameters: int | None = None) -> None:
     """Let PyTorch use as many threads as the work deserves: never more than now, nor than there are CPUs.
 
-    A model with few parameters on a CPU gets one. Its operations take microseconds, and threads wait for one
-    another after each: little is gained on a quiet machine, and on a busy one most of the time is lost.
-    `OMP_NUM_THREADS` in the environment is obeyed instead.
+    Training a model with few parameters on a CPU gets one. Its operations take microseconds, and threads wait
+    for one another after each: little is gained on a quiet machine, and on a busy one most of the time is
+    lost. `OMP_NUM_THREADS` in the environment is obeyed instead.
 
     Args:
-        parameters: of all models that are computed.
+        parameters: of all models that are computed, if the work comes in pieces as small as they are.
     """
     import torch
 
     if "OMP_NUM_THREADS" in os.environ:
         return
     most = max(1, cpu_count() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    if device == "cpu" and parameters < SMALL_MODEL:
+    if device == "cpu" and parameters is not None and parameters < SMALL_MODEL:
         most = 1
     torch.set_num_threads(min(most, torch.get_num_threads()))
 

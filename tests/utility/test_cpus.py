@@ -68,21 +68,32 @@ def threads(monkeypatch):
 
 
 def test_a_small_model_on_a_cpu_gets_one_thread_and_a_large_one_all(threads):
-    use_threads_for(90_000_000, "cpu")
+    use_threads_for("cpu", 90_000_000)
     assert threads[-1] == 8
-    use_threads_for(200_000, "cuda")
+    use_threads_for("cuda", 200_000)
     assert threads[-1] == 8
-    use_threads_for(200_000, "cpu")
+    use_threads_for("cpu", 200_000)
     assert threads[-1] == 1
+
+
+def test_work_in_large_pieces_gets_all_threads_whatever_the_model(threads):
+    use_threads_for("cpu")
+    assert threads[-1] == 8
+
+
+def test_threads_are_no_more_than_the_container_has_cpus(threads, monkeypatch):
+    monkeypatch.setattr(device, "cpu_count", lambda: 3)
+    use_threads_for("cpu")
+    assert threads[-1] == 3
 
 
 def test_processes_on_one_machine_divide_its_cpus(threads, monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    use_threads_for(90_000_000, "cpu")
+    use_threads_for("cpu", 90_000_000)
     assert threads[-1] == 2
 
 
 def test_the_environment_variable_for_threads_is_obeyed(threads, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
-    use_threads_for(200_000, "cpu")
+    use_threads_for("cpu", 200_000)
     assert threads == [8]

@@ -4,6 +4,8 @@ from typing import Any
 
 from torch import nn
 
+from s3prl.utility.device import use_threads_for
+
 from ..build import build_upstream
 
 
@@ -19,4 +21,5 @@ def build(
     Raises:
         UserError: no such upstream, one that cannot be imported, or what its own entry says.
     """
+    use_threads_for(device)
     return build_upstream(name, ckpt, model_config, **options).to(device).eval()
