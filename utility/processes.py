@@ -41,7 +41,7 @@ def start(backend: str, device: str, local_rank: int) -> str:
     # Functions of this module have the default group as a default argument. Imported later, it would keep the
     # group and its threads alive behind `stop`; a thread that lets go of a tensor while the interpreter ends
     # aborts the process ("terminate called without an active exception").
-    import torch.distributed.nn.functional  # noqa: F401
+    from torch.distributed.nn import functional  # noqa: F401
 
     try:
         dist.init_process_group(backend)
