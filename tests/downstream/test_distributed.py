@@ -94,11 +94,10 @@ def test_no_thread_of_the_process_group_is_left_when_a_run_has_ended(workdir):
     """One that lets go of a tensor while the interpreter ends would abort the process."""
     code = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv.pop(1)); import run_downstream\n"
-        "from s3prl.utility import processes; start = processes.start\n"
+        "from s3prl.utility import processes; stop = processes.stop\n"
         "def threads(): return [p.read_text().strip() for p in Path('/proc/self/task').glob('*/comm')]\n"
-        "def watched(*args): device = start(*args); print('during', threads()); return device\n"
-        "processes.start = watched; code = run_downstream.main(sys.argv[1:])\n"
-        "print('after', threads()); sys.exit(code)\n"
+        "def watched(): print('before', threads()); stop(); print('after', threads())\n"
+        "processes.stop = watched; sys.exit(run_downstream.main(sys.argv[1:]))\n"
     )
     alone = {
         "RANK": "0",
@@ -112,8 +111,8 @@ def test_no_thread_of_the_process_group_is_left_when_a_run_has_ended(workdir):
         env={**os.environ, **alone}, capture_output=True, text=True,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    during, after = (
+    before, after = (
         next(line for line in result.stdout.splitlines() if line.startswith(word))
-        for word in ("during", "after")
+        for word in ("before", "after")
     )
-    assert "gloo" in during and "gloo" not in after
+    assert "gloo" in before and "gloo" not in after
