@@ -21,6 +21,7 @@ torch.set_num_threads(1)
 TINY_EXAMPLE = (
     "config.downstream_expert.datarc.utterances={'train': 22, 'dev': 4, 'test': 4},,"
     "config.downstream_expert.datarc.seconds=[0.2, 0.4],,config.downstream_expert.datarc.num_workers=0,,"
+    "config.downstream_expert.datarc.train_batch_size=2,,"
     "config.runner.eval_dataloaders=['dev']"
 )
 

@@ -1,6 +1,8 @@
 """`pip install .`: the same tree under s3prl/, configs and data files included, and the command `s3prl`."""
 
+import ast
 import configparser
+import re
 import subprocess
 import sys
 import zipfile
@@ -105,3 +107,31 @@ def test_torch_hub_loads_from_the_folder_of_an_installed_copy(installed, tmp_pat
     )
     assert result.returncode == 0, result.stderr
     assert "[1, 98, 240]" in result.stdout and str(installed / "s3prl" / "__init__.py") in result.stdout
+
+
+def imported_names():
+    """First parts of what any module of the project imports, by a statement or by `import_module`."""
+    tracked = subprocess.run(
+        ["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in tracked.stdout.split():
+        if name.startswith(("tests/", "benchmarks/")):
+            continue
+        for node in ast.walk(ast.parse((ROOT / name).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                yield from (alias.name.split(".")[0] for alias in node.names)
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                yield node.module.split(".")[0]
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+                yield from (
+                    str(part.value).split(".")[0] for part in node.args if isinstance(part, ast.Constant)
+                )
+
+
+def test_every_dependency_is_imported_and_the_readme_says_what_for():
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    packages = {re.match(r"[\w-]+", line)[0] for line in lines if not line.startswith("#")}
+    modules = {"pyyaml": "yaml"}
+    assert {modules.get(package, package) for package in packages} <= set(imported_names())
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Dependencies")[2]
+    assert packages == set(re.findall(r"^\| ([\w-]+) \|", readme, re.MULTILINE)) - {"package"}

@@ -93,7 +93,7 @@ def test_a_string_of_one_command_ends_with_success(tmp_path):
 def test_control_c_stops_the_loop(tmp_path):
     ready = tmp_path / "ready"
     process = subprocess.Popen(
-        [SCRIPT, "bash", "-c", f"echo x >> {ready}; sleep 30; exit 1"],
+        [SCRIPT, "bash", "-c", f"echo x >> {ready}; sleep 300; exit 1"],
         start_new_session=True,
         # a test run in the background of a shell ignores SIGINT, and so would its children
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
@@ -101,7 +101,7 @@ def test_control_c_stops_the_loop(tmp_path):
     while not ready.exists():
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(timeout=10) == 130
+    assert process.wait(timeout=60) == 130
     assert ready.read_text() == "x\n"
 
 

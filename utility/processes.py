@@ -41,6 +41,11 @@ def start(backend: str, device: str, local_rank: int) -> str:
     if backend == "nccl" and not (on_gpu and dist.is_nccl_available()):
         backend = "gloo"
     os.environ.setdefault("RANK", str(local_rank))
+    # Functions of this module have the default group as a default argument. Imported later, it would keep the
+    # group and its threads alive behind `stop`; a thread that lets go of a tensor while the interpreter ends
+    # aborts the process ("terminate called without an active exception").
+    from torch.distributed.nn import functional  # noqa: F401
+
     try:
         dist.init_process_group(backend)
     except ValueError as error:
@@ -63,7 +68,7 @@ def losses_explained() -> Iterator[None]:
 def stop() -> None:
     """Leave the process group, if there is one."""
     global _control
-    _control = None  # held on to, its threads would run into the end of the interpreter, which can abort
+    _control = None  # held on to, its threads too would run into the end of the interpreter
     if dist.is_initialized():
         dist.destroy_process_group()
 

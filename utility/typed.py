@@ -111,7 +111,7 @@ def checked(
 
 
 def check_value(value: Any, hint: Any, where: str) -> Any:
-    """`value` as the type `hint`: of plain types, Literal, lists, tuples, unions and dataclasses of them.
+    """`value` as the type `hint`: of plain types, Literal, lists, tuples, dicts, unions or dataclasses.
 
     Raises:
         UserError: names the place, what it takes and what it holds.
@@ -131,7 +131,11 @@ def check_value(value: Any, hint: Any, where: str) -> Any:
     if hint in NAMES:
         return _plain(value, hint, where)
     if hint is dict or origin is dict:
-        return checked_mapping(value, where)
+        _, inner = arguments or (Any, Any)
+        return {
+            key: check_value(one, inner, f"{where}.{key}")
+            for key, one in checked_mapping(value, where).items()
+        }
     return value
 
 

@@ -1,4 +1,4 @@
-"""The example task: classify random waves. Copy this folder to start a task of your own.
+"""The example task: tell the pitch of beeps. Copy this folder to start a task of your own.
 
 A task is a folder `downstream/<name>/` with a `config.yaml` and this file, which defines one class,
 `DownstreamExpert`, with three methods: where batches come from, what the loss is, what is reported.
@@ -12,7 +12,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 
-from .dataset import RandomDataset
+from s3prl.utility.typed import typed
+
+from .dataset import DataSettings, ExampleDataset, collate
 from .model import Model
 
 
@@ -33,11 +35,15 @@ class DownstreamExpert(nn.Module):
             downstream_expert: the block of that name in `config.yaml`.
             expdir: folder for files of the task's own.
             kwargs: the other blocks of the config and the arguments of the command line, by name.
+
+        Raises:
+            UserError: a field of the config is missing, unknown or impossible.
         """
         super().__init__()
-        self.datarc = downstream_expert["datarc"]
-        modelrc = downstream_expert["modelrc"]
-        self.model = Model(upstream_dim, modelrc["project_dim"], self.datarc["classes"])
+        # `typed` checks every field of a block: a mistake is one message, not a traceback.
+        self.data = typed(DataSettings, downstream_expert.get("datarc"), "downstream_expert.datarc")
+        modelrc = downstream_expert.get("modelrc")
+        self.model = typed(Model, modelrc, "downstream_expert.modelrc", upstream_dim, self.data.classes)
         # A buffer is saved in checkpoints: a resumed run remembers the best score so far.
         self.register_buffer("best_score", torch.full((1,), -1.0))
 
@@ -45,11 +51,11 @@ class DownstreamExpert(nn.Module):
         """Batches `(wavs, labels)` of "train" or of a name listed in `runner.eval_dataloaders`."""
         training = split == "train"
         return DataLoader(
-            RandomDataset(self.datarc["utterances"][split], self.datarc["seconds"], self.datarc["classes"]),
-            batch_size=self.datarc["train_batch_size" if training else "eval_batch_size"],
+            ExampleDataset(split, self.data),
+            batch_size=self.data.train_batch_size if training else self.data.eval_batch_size,
             shuffle=training,
-            num_workers=self.datarc["num_workers"],
-            collate_fn=RandomDataset.collate_fn,
+            num_workers=self.data.num_workers,
+            collate_fn=collate,
         )
 
     def forward(

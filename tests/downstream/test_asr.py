@@ -1,6 +1,8 @@
 """The ASR task as a user meets it: a corpus folder, a config, texts and error rates."""
 
-import time
+import random
+import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -332,23 +334,41 @@ def test_the_mini_config_differs_from_the_full_one_only_in_size(tmp_path):
     }
 
 
-def test_a_corpus_of_full_size_is_listed_within_seconds(tmp_path, monkeypatch):
-    import random
+FILE_CALLS = ("open", "stat", "lstat", "scandir", "listdir")
 
-    rng = random.Random(0)
-    lengths = {}
-    for speaker in range(100):
-        chapter = tmp_path / "LibriSpeech" / "train-clean-100" / str(speaker) / "1"
+
+def calls_of_listing(folder, per_chapter, monkeypatch):
+    """How often each function is called to list a corpus of 5 chapters."""
+    rng, lengths = random.Random(0), {}
+    for speaker in range(5):
+        chapter = folder / "train-clean-100" / str(speaker) / "1"
         chapter.mkdir(parents=True)
-        names = [f"{speaker}-1-{index:04d}" for index in range(280)]
+        names = [f"{speaker}-1-{index:04d}" for index in range(per_chapter)]
         lines = [f"{name} {sentence(rng)}\n" for name in names]
         (chapter / f"{speaker}-1.trans.txt").write_text("".join(lines))
         lengths.update({f"train-clean-100/{speaker}/1/{name}.flac": 100000 for name in names})
     monkeypatch.setattr("s3prl.downstream.common.corpora.librispeech.load_lengths", lambda *args: lengths)
-    start = time.perf_counter()
-    utterances = librispeech_items(tmp_path / "LibriSpeech", ["train-clean-100"], tmp_path)
-    assert len(utterances) == 28000
-    assert time.perf_counter() - start < 5
+    calls = Counter()
+
+    def count(frame, event, function):
+        if event in ("call", "c_call"):
+            calls[function.__name__ if event == "c_call" else frame.f_code.co_name] += 1
+
+    sys.setprofile(count)
+    try:
+        utterances = librispeech_items(folder, ["train-clean-100"], folder)
+    finally:
+        sys.setprofile(None)
+    assert len(utterances) == 5 * per_chapter
+    return calls
+
+
+def test_the_work_to_list_a_corpus_grows_with_its_size_and_touches_no_recording(tmp_path, monkeypatch):
+    small = calls_of_listing(tmp_path / "small", 40, monkeypatch)
+    large = calls_of_listing(tmp_path / "large", 160, monkeypatch)
+    assert sum(large.values()) < 4.2 * sum(small.values())
+    files = [sum(calls[name] for name in FILE_CALLS) for calls in (small, large)]
+    assert files[0] == files[1] >= 5  # one transcript per chapter, however many recordings
 
 
 class _Logger:

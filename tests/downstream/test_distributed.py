@@ -88,3 +88,31 @@ def test_resuming_with_another_number_of_processes_is_explained(downstream, work
     )  # fmt: skip
     assert result.returncode != 0
     assert "changes the global batch" in result.stderr
+
+
+def test_no_thread_of_the_process_group_is_left_when_a_run_has_ended(workdir):
+    """One that lets go of a tensor while the interpreter ends would abort the process."""
+    code = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv.pop(1)); import run_downstream\n"
+        "from s3prl.utility import processes; stop = processes.stop\n"
+        "def threads(): return [p.read_text().strip() for p in Path('/proc/self/task').glob('*/comm')]\n"
+        "def watched(): print('before', threads()); stop(); print('after', threads())\n"
+        "processes.stop = watched; sys.exit(run_downstream.main(sys.argv[1:]))\n"
+    )
+    alone = {
+        "RANK": "0",
+        "LOCAL_RANK": "0",
+        "WORLD_SIZE": "1",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": "0",
+    }
+    result = subprocess.run(
+        [sys.executable, "-c", code, ROOT, *TRAIN, "-p", "run", "--device", "cpu", "-o", tiny(total_steps=1)],
+        env={**os.environ, **alone}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    before, after = (
+        next(line for line in result.stdout.splitlines() if line.startswith(word))
+        for word in ("before", "after")
+    )
+    assert "gloo" in before and "gloo" not in after
