@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -202,10 +203,11 @@ class Runner(Job):
         check_train_loader(loader)
         shard = Shard(accumulate=self.settings.gradient_accumulate_steps)
         batches = training_batches(loader, self.seed, 0, 0, shard, self.prepare)
-        for loaded in islice(batches, self.settings.total_steps * shard.accumulate):
-            self.note_dropped(loaded.notes)
-            if loaded.batch is not None:
-                yield self.encoder.tensors(loaded.batch[0])
+        with closing(batches):
+            for loaded in islice(batches, self.settings.total_steps * shard.accumulate):
+                self.note_dropped(loaded.notes)
+                if loaded.batch is not None:
+                    yield self.encoder.tensors(loaded.batch[0])
 
     def evaluate(self, split: str | None = None) -> dict[str, float]:
         """Run one split, by default that of `-t`; its metrics are printed, then written to `result.json`.

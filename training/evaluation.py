@@ -1,6 +1,7 @@
 """Evaluating one split: on all processes where the job allows it, with the result of one process."""
 
 from collections import defaultdict
+from contextlib import closing
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -63,16 +64,17 @@ def _run(job: Job, split: str, shard: Shard) -> _Part:
     total, batches = evaluation_batches(job.loader(split), job.seed, shard, ratio, job.prepare)
     part = _Part(defaultdict(list), [], [])
     shown = processes.is_leader()
-    for loaded in followed(batches, total, split, "batches", shown=shown, leave=False, on_stdout=True):
-        number = loaded.key.position
-        if loaded.notes:
-            job.note_dropped(loaded.notes)
-            part.notes.extend(loaded.notes)
-        if loaded.batch is None:
-            continue
-        seed_generators(mixed_seed("evaluation", job.seed, number))
-        _compute(job, split, loaded, part.records)
-        part.ends.append((number, {name: len(values) for name, values in part.records.items()}))
+    with closing(batches):
+        for loaded in followed(batches, total, split, "batches", shown=shown, leave=False, on_stdout=True):
+            number = loaded.key.position
+            if loaded.notes:
+                job.note_dropped(loaded.notes)
+                part.notes.extend(loaded.notes)
+            if loaded.batch is None:
+                continue
+            seed_generators(mixed_seed("evaluation", job.seed, number))
+            _compute(job, split, loaded, part.records)
+            part.ends.append((number, {name: len(values) for name, values in part.records.items()}))
     return part
 
 

@@ -5,7 +5,7 @@ import signal
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import torch
@@ -82,7 +82,7 @@ class Training:
         stream = training_batches(loader, job.seed, self.epoch, self.position, self.shard, job.prepare)
         self.logger = report.MetricLogger(job.expdir if leader else None, self.head.step)
         try:
-            with self._listening_for_termination():
+            with self._listening_for_termination(), closing(stream):
                 self._loop(stream)
         finally:
             self.logger.close()

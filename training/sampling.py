@@ -9,7 +9,7 @@ continued inside an epoch by starting at a later position.
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -256,8 +256,8 @@ def updates_per_epoch(loader: DataLoader, shard: Shard) -> int | None:
 
 def training_batches(
     loader: DataLoader, seed: int, epoch: int, position: int, shard: Shard, prepare: Prepare | None = None
-) -> Iterator[Loaded]:
-    """The micro-batches of one process without end, from a position in an epoch on.
+) -> Generator[Loaded, None, None]:
+    """The micro-batches of one process without end, from a position in an epoch on; to be closed.
 
     Workers are kept across epochs. Neither their number nor the position to start from changes what an
     item looks like: its randomness comes from (seed, epoch, index).
@@ -269,12 +269,12 @@ def training_batches(
     if isinstance(loader.dataset, IterableDataset):
         return _iterable_stream(loader, epoch, position, shard)
     keys = _MicroBatchStream(loader, seed, epoch, position, shard)
-    return map(_checked, _seeded_loader(loader, seed, keys, prepare))
+    return _stream(_seeded_loader(loader, seed, keys, prepare))
 
 
 def evaluation_batches(
     loader: DataLoader, seed: int, shard: Shard, ratio: float = 1.0, prepare: Prepare | None = None
-) -> tuple[int | None, Iterator[Loaded]]:
+) -> tuple[int | None, Generator[Loaded, None, None]]:
     """The batches of a split that are this process's, in order; `key.position` counts those of all processes.
 
     Args:
@@ -282,7 +282,7 @@ def evaluation_batches(
         prepare: see `training_batches`.
 
     Returns:
-        How many batches this process has, where it is known, and the batches.
+        How many batches this process has, where it is known, and the batches, to be closed.
     """
     if isinstance(loader.dataset, IterableDataset):
         every = enumerate(iter(loader))
@@ -292,12 +292,23 @@ def evaluation_batches(
     batches = batches[: math.ceil(len(batches) * ratio)]
     keys = [MicroBatch(0, number, True, 1.0, tuple(batch)) for number, batch in enumerate(batches)]
     keys = keys[shard.rank :: shard.world_size]
-    return len(keys), map(_checked, _seeded_loader(loader, seed, keys, prepare))
+    return len(keys), _stream(_seeded_loader(loader, seed, keys, prepare))
 
 
-def _checked(loaded: Loaded) -> Loaded:
-    if loaded.error is not None:
-        raise loaded.error
+def _stream(loader: DataLoader) -> Generator[Loaded, None, None]:
+    """The micro-batches of a loader; closing it ends the workers.
+
+    Left to the garbage collector, after an error that keeps it in its traceback, it would wait for workers
+    that wait for a reader.
+    """
+    batches = iter(loader)
+    try:
+        for loaded in batches:
+            if loaded.error is not None:
+                raise loaded.error
+            yield loaded
+    finally:
+        del batches
     return loaded
 
 
@@ -331,7 +342,9 @@ def worker_limit() -> int:
     return max(1, cpu_count() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
-def _iterable_stream(loader: DataLoader, epoch: int, position: int, shard: Shard) -> Iterator[Loaded]:
+def _iterable_stream(
+    loader: DataLoader, epoch: int, position: int, shard: Shard
+) -> Generator[Loaded, None, None]:
     """An iterable data set has no index: earlier batches are read again and passed over."""
     skip = position * shard.parts
     while True:

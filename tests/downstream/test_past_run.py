@@ -54,7 +54,7 @@ def test_an_override_of_the_rate_wins_over_the_saved_optimizer_and_is_told_once(
     override = f"{tiny(total_steps=6)},,config.optimizer.lr=1e-2,,config.scheduler.num_warmup_steps=100"
     assert run("-m", "train", "-e", RUN, "-o", override) == 0
     out = capsys.readouterr().out
-    assert "[Experiment] config.optimizer.lr: 0.0002 -> 0.01\n" in out
+    assert "[Experiment] config.optimizer.lr: 0.001 -> 0.01\n" in out
     assert "[Experiment] config.runner.total_steps: 4 -> 6\n" in out
     group = checkpoints.load(RUN / "states-6.ckpt")["Optimizer"]["param_groups"][0]
     assert group["initial_lr"] == 1e-2 and group["lr"] == pytest.approx(1e-2 * 6 / 100)
@@ -147,7 +147,7 @@ def test_a_config_file_with_other_content_stops_the_run_but_for_what_overrides_s
     Path("mine.yaml").write_text(yaml.safe_dump(config))
     assert run(*TRAIN, "-a", "-n", "run", "-c", "mine.yaml") == 2
     error = capsys.readouterr().err
-    assert "-c mine.yaml: optimizer.lr is 0.0002 in the run, 0.5 in the file" in error
+    assert "-c mine.yaml: optimizer.lr is 0.001 in the run, 0.5 in the file" in error
     assert 'which wins: -o "config.optimizer.lr=0.5"' in error
     assert run(*TRAIN, "-a", "-n", "run", "-c", "mine.yaml", "-o", "config.optimizer.lr=0.5") == 0
 
@@ -160,12 +160,12 @@ def test_a_config_file_that_was_edited_since_is_noticed_and_the_run_keeps_its_ow
     assert downstream("-m", "train", "-e", "run", "-o", "config.runner.total_steps=5") == 0
     assert downstream("-m", "evaluate", "-e", "run", "-t", "dev") == 0
     assert "has changed" not in capsys.readouterr().out  # overrides of all launches are the run's own
-    Path("mine.yaml").write_text(Path("mine.yaml").read_text().replace("lr: 2.0e-4", "lr: 1"))
+    Path("mine.yaml").write_text(Path("mine.yaml").read_text().replace("lr: 1.0e-3", "lr: 1"))
     assert downstream("-m", "train", "-e", "run") == 0
     assert (
         "mine.yaml has changed since this run began (optimizer.lr). The run keeps" in capsys.readouterr().out
     )
-    assert checkpoints.load("run/states-5.ckpt")["Config"]["optimizer"]["lr"] == 2e-4
+    assert checkpoints.load("run/states-5.ckpt")["Config"]["optimizer"]["lr"] == 1e-3
 
 
 def test_code_that_builds_its_own_arguments_takes_those_of_the_run(run):

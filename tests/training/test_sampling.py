@@ -1,5 +1,7 @@
 """The order of training data: complete, a function of seed and epoch, the same however it is shared."""
 
+import multiprocessing
+from contextlib import closing
 from itertools import islice
 
 import numpy as np
@@ -211,3 +213,27 @@ def test_a_batch_without_items_left_is_none():
     _, (empty, full) = evaluation_batches(loader, 1, Shard(), prepare=even_only)
     assert empty.batch is None and empty.kept == 0.0
     assert [index for index, _ in full.batch] == [0]
+
+
+class LargeItems(Dataset):
+    """Items that do not fit into a pipe, so that a worker waits for somebody to read them."""
+
+    def __len__(self):
+        return 1000
+
+    def __getitem__(self, index):
+        return np.zeros(400_000, np.float32)
+
+
+def test_a_closed_stream_has_ended_its_workers_also_behind_an_error():
+    loader = DataLoader(LargeItems(), num_workers=1, collate_fn=list)
+
+    def fail():
+        batches = training_batches(loader, 0, 0, 0, Shard())
+        with closing(batches):
+            next(batches)
+            raise ValueError("the traceback keeps this frame")
+
+    with pytest.raises(ValueError, match="keeps") as kept:
+        fail()
+    assert kept.tb is not None and not multiprocessing.active_children()
