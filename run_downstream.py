@@ -16,6 +16,7 @@ from s3prl.downstream import experiment
 from s3prl.downstream.past_run import Typed
 from s3prl.utility.arguments import Parser
 from s3prl.utility.commands import command_line, in_clone, localized
+from s3prl.utility.cpus import spin_briefly
 from s3prl.utility.errors import LostProcess, Terminated, UserError
 
 PATIENCE = 5  # seconds for the launcher to end this process first, where the leader has told the same mistake
@@ -151,6 +152,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         args = parse(argv)
         training = args.mode == "train"
+        spin_briefly()
         from s3prl.downstream.launch import run
 
         run(args)

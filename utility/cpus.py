@@ -1,9 +1,11 @@
-"""How many CPUs this process may use, in a container too."""
+"""How many CPUs this process may use, in a container too, and how its threads wait for one another."""
 
 import math
 import os
 from contextlib import suppress
 from pathlib import Path
+
+SPINS = "1000"  # turns of an empty loop: microseconds, as long as one operation's threads are apart
 
 
 def cpu_count() -> int:
@@ -14,6 +16,17 @@ def cpu_count() -> int:
         allowed = os.cpu_count() or 1
     quota = container_quota()
     return allowed if quota is None else max(1, min(allowed, math.ceil(quota)))
+
+
+def spin_briefly() -> None:
+    """Let threads that wait for others give their CPU away soon; has an effect before PyTorch is loaded only.
+
+    Usually they keep it for milliseconds, since the others will be there at once. Where further processes
+    need the CPUs, these others may not even run, and most of the time is spent waiting. What the environment
+    says of it is left alone.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 
 def container_quota(

@@ -1,9 +1,12 @@
 """CPUs and threads: what a container allows, and what the work deserves."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
+from conftest import ROOT
 
 from s3prl.utility import cpus, device
 from s3prl.utility.cpus import container_quota, cpu_count
@@ -67,9 +70,12 @@ def threads(monkeypatch):
     return chosen
 
 
-def test_a_small_model_on_a_cpu_gets_one_thread_and_a_large_one_all(threads):
+def test_on_a_cpu_the_threads_follow_the_size_of_the_model(threads):
     use_threads_for("cpu", 90_000_000)
     assert threads[-1] == 8
+    use_threads_for("cpu", 960_000)
+    assert threads[-1] == 2
+    threads.append(8)
     use_threads_for("cuda", 200_000)
     assert threads[-1] == 8
     use_threads_for("cpu", 200_000)
@@ -97,3 +103,16 @@ def test_the_environment_variable_for_threads_is_obeyed(threads, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
     use_threads_for("cpu", 200_000)
     assert threads == [8]
+
+
+def test_the_command_sets_how_threads_wait_before_pytorch_is_loaded(monkeypatch):
+    code = (
+        "import os, sys; import run_downstream; from s3prl.downstream import launch\n"
+        "launch.run = lambda args: print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)\n"
+        "run_downstream.main(['-u', 'fbank', '-d', 'example', '-n', 'x'])"
+    )
+    for policy, expected in ((None, "1000 False"), ("PASSIVE", "None False")):
+        monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+        monkeypatch.setenv("OMP_WAIT_POLICY", policy) if policy else None
+        result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+        assert result.stdout.strip() == expected, result.stderr
