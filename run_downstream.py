@@ -101,12 +101,12 @@ def _add_upstream_options(group: argparse._ArgumentGroup) -> None:
     add(
         "--upstream_alone",
         action="store_true",
-        help="give every utterance the features it has alone, also from models that look at padding; slower",
+        help="give every utterance the features it has alone, whatever its batch; slower on a GPU",
     )
     add(
         "--upstream_public_batch",
         action="store_true",
-        help="let models on spectrograms see the zeros behind shorter waves, as in the public S3PRL",
+        help="compute models on spectrograms with the zeros behind shorter waves, as the public S3PRL does",
     )
     add(
         "--hub",
@@ -172,7 +172,7 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more
-        print("\nNobody reads the output any more (a closed pipe). Add -a to continue.", file=sys.stderr)
+        print("\nThe output was closed (a broken pipe). Add -a to continue.", file=sys.stderr)
         return 128 + signal.SIGPIPE
     return 0
 

@@ -116,8 +116,8 @@ class Runner(Job):
         wavs, *others = batch
         if any(isinstance(wav, Recording) for wav in wavs):
             raise UserError(
-                f"The data set of '{self.args.downstream}' is iterable and hands out recordings. They are "
-                "read of data sets with __len__ and __getitem__ only: let it hand out waves."
+                f"The data set of '{self.args.downstream}' is iterable and yields recordings. They are "
+                "read of data sets with __len__ and __getitem__ only: let it yield waves."
             )
         self._lengths = [len(wav) for wav in wavs]
         return Encoded(self.featurizer.layers(self._lengths, self.encoder(wavs)), others)

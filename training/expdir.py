@@ -115,7 +115,7 @@ def rewind_journals(folder: Path, sizes: dict[str, int]) -> None:
 
 
 def set_aside(folder: Path, newer_than: int | None) -> None:
-    """Move what another course of the run left behind into `previous_<time>/`: nothing is overwritten.
+    """Move the files of an earlier run, or of steps that will be repeated, into `previous_<time>/`.
 
     Args:
         newer_than: keep the run up to this step, which it continues from; None starts anew and keeps nothing.

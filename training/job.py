@@ -29,7 +29,7 @@ class Job(ABC):
         models: all models, trained or not.
         verbose: print every training log, also without a terminal.
         shards_evaluation: whether an evaluation is nothing but the sum of its records, so that processes may
-            share its batches. The careful answer is no: then the first process evaluates alone.
+            divide its batches. The careful answer is no: then the first process evaluates alone.
     """
 
     settings: RunnerSettings
@@ -73,7 +73,7 @@ class Job(ABC):
 
         Args:
             batch_ids: of the batches that the records are about.
-            total_batches: in the evaluation, or updates in an epoch of training; None where nobody knows.
+            total_batches: in the evaluation, or updates in an epoch of training; None where it is unknown.
         """
 
     @abstractmethod

@@ -248,7 +248,7 @@ def check_train_loader(loader: DataLoader) -> None:
 
 
 def updates_per_epoch(loader: DataLoader, shard: Shard) -> int | None:
-    """Optimizer updates in one epoch; None for an iterable data set, whose length nobody knows."""
+    """Optimizer updates in one epoch; None for an iterable data set, whose length is unknown."""
     if isinstance(loader.dataset, IterableDataset):
         return None
     return len(plan_epoch(loader, 0, 0, shard))
@@ -264,7 +264,7 @@ def training_batches(
 
     Args:
         prepare: applied to every item in the worker that loads it; raises DroppedItem for one that is of no
-            use. An iterable data set is not prepared: it hands out batches as they are.
+            use. An iterable data set is not prepared: its batches stay as they are.
     """
     if isinstance(loader.dataset, IterableDataset):
         return _iterable_stream(loader, epoch, position, shard)

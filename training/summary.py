@@ -19,7 +19,7 @@ def opening(job: Job, loader: DataLoader, shard: Shard, epoch_updates: int | Non
 
     Args:
         loader: of the training set.
-        epoch_updates: updates in an epoch; None where nobody knows.
+        epoch_updates: updates in an epoch; None where it is unknown.
     """
     return [_parameters(job), *job.describe(loader), _batch(job, loader, shard, epoch_updates)]
 

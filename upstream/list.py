@@ -4,7 +4,7 @@
     python -m s3prl.upstream.list wav2vec 'm*_local'
     python -m s3prl.upstream.list --check-links
 
-What only a checkpoint of your own could tell, or nobody said, is a dash. --check-links asks every address
+A dash stands for what is unknown or depends on a checkpoint of your own. --check-links asks every address
 whether it still has its file, without fetching it; the exit code is 1 when one is dead.
 """
 

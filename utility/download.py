@@ -22,7 +22,7 @@ OFFLINE = ("S3PRL_OFFLINE", "HF_HUB_OFFLINE")
 
 
 class DownloadError(UserError):
-    """A file that could not be had; the message says from where, and where to put it by hand."""
+    """A file that could not be downloaded; the message says from where, and where to put it by hand."""
 
 
 def hub_dir() -> Path:
@@ -33,7 +33,7 @@ def hub_dir() -> Path:
 
 
 def usual_hub_dir() -> Path:
-    """The folder of torch.hub where nobody has chosen another one for this process."""
+    """The folder of torch.hub unless another one was chosen for this process."""
     cache = os.getenv("XDG_CACHE_HOME", "~/.cache")
     return Path(os.getenv("TORCH_HOME", f"{cache}/torch")).expanduser() / "hub"
 

@@ -1,4 +1,4 @@
-"""Files written at once or not at all, and the checkpoints of an experiment by their steps."""
+"""Atomic writes, and the checkpoints of an experiment by their steps."""
 
 import json
 import os

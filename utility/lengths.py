@@ -157,7 +157,7 @@ def read_table(path: Path) -> dict[str, int]:
 
 
 def write_table(path: Path, lengths: dict[str, int]) -> None:
-    """Write a table, at once or not at all."""
+    """Write a table atomically."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)

@@ -16,7 +16,7 @@ class Item:
         name: unique in its split; what prediction files call it.
         recording: what to hear.
         label: as the corpus has it: a transcript, the name of a class, a label for every frame.
-        samples: length at 16 kHz, by which batches are made; 0 where nobody has measured it.
+        samples: length at 16 kHz, by which batches are made; 0 if it has not been measured.
     """
 
     name: str

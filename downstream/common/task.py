@@ -37,7 +37,7 @@ class Task(nn.Module):
         metric: what it is judged by; its split may be another one where the config evaluates no such split.
         best_checkpoints: what a new best score is saved as.
         reads: "mean" where the loss depends on features only through their mean over time.
-        shards_evaluation: every evaluation is the sum of its records, so processes may share the batches.
+        shards_evaluation: every evaluation is the sum of its records, so processes may divide the batches.
         balanced: whether training draws the classes of `balance` equally often.
         crop: seconds of a training recording that are heard at most, from a random place.
     """
@@ -128,7 +128,7 @@ class Task(nn.Module):
         return list(self.best_checkpoints)
 
     def write_lines(self, file_name: str, lines: Iterable[str]) -> None:
-        """Write a text file of the experiment folder, at once or not at all."""
+        """Write a text file of the experiment folder atomically."""
         text = "".join(f"{line}\n" for line in lines)
         self.expdir.mkdir(parents=True, exist_ok=True)
         write_atomically(self.expdir / file_name, lambda file: file.write(text.encode()))

@@ -22,7 +22,7 @@ class DownstreamExpert(nn.Module):
     """Data, model and metrics of the task."""
 
     shards_evaluation = (
-        True  # `forward` does nothing but fill `records`, so processes may share an evaluation
+        True  # `forward` does nothing but fill `records`, so processes may divide an evaluation
     )
 
     def __init__(

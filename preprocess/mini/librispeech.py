@@ -239,7 +239,7 @@ def _write_tables(folder: Path, chapters: list[_Chapter], seconds: dict[int, flo
 
 _README = """A miniature of LibriSpeech, for trying out programs in minutes.
 
-Nobody was recorded: every sentence was made up by a small grammar and spoken by the speech synthesiser
+No person was recorded: every sentence was made up by a small grammar and spoken by the speech synthesiser
 eSpeak NG (https://github.com/espeak-ng/espeak-ng, a program under the GNU GPL 3.0), in many voices, by
 preprocess/make_mini_corpora.py of S3PRL. A result on these files says that a program works; it says nothing
 about recorded speech. The real corpus: https://www.openslr.org/12

@@ -1,4 +1,4 @@
-"""Utterances computed apart by length, so that a model that looks at padding gives what it gives alone."""
+"""Utterances computed apart by length, for models that are not batch-invariant."""
 
 import torch
 from torch.nn.utils.rnn import pad_sequence

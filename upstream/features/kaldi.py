@@ -296,11 +296,11 @@ def spectrogram(waveform: Tensor, **options: Any) -> Tensor:
 
 
 def _one_waveform(kind: str, waveform: Tensor, options: dict[str, Any]) -> Tensor:
-    extracter = KaldiFeatures(kind, **options)
-    channel = max(extracter.options.channel, 0)
+    extractor = KaldiFeatures(kind, **options)
+    channel = max(extractor.options.channel, 0)
     if waveform.dim() != 2 or channel >= len(waveform):
         raise UserError(
             f"{kind} was asked for channel {channel} of a waveform of shape {list(waveform.shape)}; "
             "it takes [channels, samples]."
         )
-    return extracter([waveform[channel]])[0][0]
+    return extractor([waveform[channel]])[0][0]

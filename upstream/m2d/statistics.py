@@ -21,7 +21,7 @@ class RunningStatistics:
     """Mean and standard deviation over batches, every batch weighing the same."""
 
     def __init__(self) -> None:
-        self._batches: list[Tensor] = []  # [2] each, left on their device: nobody waits for it
+        self._batches: list[Tensor] = []  # [2] each, left on their device, which goes on meanwhile
 
     def __len__(self) -> int:
         return len(self._batches)

@@ -110,7 +110,7 @@ class FeatureFolder:
                 )
             else:
                 (self.folder / BAD_AUDIO).unlink(missing_ok=True)
-            if wanted <= done | failed.keys():  # nobody is writing any more
+            if wanted <= done | failed.keys():  # every process has finished
                 for leftover in self.folder.rglob(f".*{PARTIAL}"):
                     leftover.unlink(missing_ok=True)
         return len(entries)

@@ -18,7 +18,7 @@ def add_variants(parser: argparse.ArgumentParser) -> None:
     add(
         "--upstream_alone",
         action="store_true",
-        help="give every utterance the features it has alone, also from models that look at padding; slower",
+        help="give every utterance the features it has alone, whatever its batch; slower on a GPU",
     )
     add(
         "--upstream_public_batch",

@@ -167,7 +167,7 @@ class TransformersUpstream(UpstreamBase):
 class EvenSplitUpstream(TransformersUpstream):
     """The rule by which HuBERT, WavLM and UniSpeech-SAT, as published, tell padding from frames.
 
-    A batch's samples are divided evenly among its frames; a frame is padding when all samples of its share
+    A batch's samples are divided evenly among its frames; a frame is padding when all of its samples
     are. So an utterance can have a frame or two more in a batch than it has alone.
     """
 
@@ -178,8 +178,8 @@ class EvenSplitUpstream(TransformersUpstream):
 
     def padding_frames(self, lengths: Sequence[int], frames: int) -> list[int]:
         """How many of the `frames` of each utterance are padding, if they have `lengths` in samples."""
-        share = max(lengths) // frames
-        return [max(frames - -(-length // share), 0) for length in lengths]
+        samples = max(lengths) // frames
+        return [max(frames - -(-length // samples), 0) for length in lengths]
 
 
 def _reach(config: Any) -> int:

@@ -137,7 +137,8 @@ def _downloaded(repository: str, refresh: bool) -> Path:
             folder = Path(snapshot_download(repository, allow_patterns=[*SETTINGS, *TORCH], **ways))
     except Exception as error:  # the library's own errors are many, and have no common base across versions
         raise DownloadError(
-            f"The repository {repository} could not be had from the Hugging Face hub: {first_line(error)}\n"
+            f"The repository {repository} could not be downloaded from the Hugging Face hub: "
+            f"{first_line(error)}\n"
             "Check its name and the network (a private one needs `hf auth login`). Or download it elsewhere, "
             f"`hf download {repository} --local-dir FOLDER`, and pass the folder: -u hf -k FOLDER"
         ) from error
