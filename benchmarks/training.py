@@ -9,9 +9,9 @@ config has it, the task's loss and scores, the backward pass, gradient clipping,
 downstream/asr/config.yaml (SUPERB's recipe: 2 bidirectional LSTM layers of 1024), `mini` is
 downstream/asr/mini.yaml. Both sides have the same weights and the same batch of 16 utterances, of lengths
 that one bucket has (`--seconds`; at LibriSpeech's average, `--seconds 12 14`, the peer takes minutes a step);
-their losses are compared before their speed is. Each round runs both once, on 2 threads, so that a busy machine
-disturbs both alike. The table has the median and the fastest round of each, and the ratio peer / ours of both.
-The public package needs pandas beside it; torchaudio's compiled part is not needed.
+their losses are compared before their speed is. Each round runs both once, on 2 threads, so that a busy
+machine disturbs both alike. The table has the median and the fastest round of each, and the ratio peer / ours
+of both. The public package needs pandas beside it; torchaudio's compiled part is not needed.
 """
 
 import argparse
