@@ -14,6 +14,7 @@ import time
 
 from s3prl.downstream import experiment
 from s3prl.downstream.past_run import Typed
+from s3prl.upstream.tools.options import add_variants
 from s3prl.utility.arguments import Parser
 from s3prl.utility.commands import command_line, in_clone, localized
 from s3prl.utility.cpus import spin_briefly
@@ -90,7 +91,7 @@ def _add_upstream_options(group: argparse._ArgumentGroup) -> None:
     add("-u", "--upstream", metavar="NAME", help="the model: an entry of upstream/*/hubconf.py, or a folder")
     add("-k", "--upstream_ckpt", metavar="PATH|URL|ID", help="its checkpoint, for NAME_local, NAME_url, ...")
     add("-g", "--upstream_model_config", metavar="YAML", help="its configuration, for models that take one")
-    add("-r", "--upstream_refresh", action="store_true", help="download cached checkpoints again")
+    add_variants(group)
     add("-f", "--upstream_trainable", action="store_true", help="fine-tune the upstream too")
     add(
         "-s", "--upstream_feature_selection", metavar="KEY", default="hidden_states",
@@ -98,16 +99,6 @@ def _add_upstream_options(group: argparse._ArgumentGroup) -> None:
     )  # fmt: skip
     add("-l", "--upstream_layer_selection", metavar="LAYER", type=int, help="one layer alone (-1: the last)")
     add("--upstream_feature_normalize", action="store_true", help="layer-normalise layers before weighting")
-    add(
-        "--upstream_alone",
-        action="store_true",
-        help="give every utterance the features it has alone, whatever its batch; slower on a GPU",
-    )
-    add(
-        "--upstream_public_batch",
-        action="store_true",
-        help="compute models on spectrograms with the zeros behind shorter waves, as the public S3PRL does",
-    )
     add(
         "--hub",
         choices=["torch", "huggingface"],

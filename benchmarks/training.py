@@ -14,7 +14,6 @@ machine disturbs both alike. The table has the median and the fastest round of e
 of both. The public package needs pandas beside it; torchaudio's compiled part is not needed.
 """
 
-import argparse
 import contextlib
 import io
 import statistics
@@ -29,7 +28,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from upstreams import ROOT, SAMPLE_RATE, prepare_imports, public_package
+from upstreams import (
+    ROOT,
+    SAMPLE_RATE,
+    arguments_parser,
+    parse_arguments,
+    prepare_imports,
+    public_package,
+)
 
 THREADS = 2
 UTTERANCES = 16
@@ -57,7 +63,10 @@ class Side(NamedTuple):
 
 def main() -> None:
     """Measure and print the table."""
-    arguments = parse_arguments()
+    parser = arguments_parser(__doc__, CONFIGS)
+    lengths = f"shortest and longest utterance (default {SECONDS})"
+    parser.add_argument("--seconds", type=float, nargs=2, metavar=("LOW", "HIGH"), help=lengths)
+    arguments = parse_arguments(parser)
     sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "upstream")]
     prepare_imports()
     torch.set_num_threads(THREADS)
@@ -69,24 +78,6 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             audio, times = measure(name, arguments.s3prl, seconds, arguments.rounds, Path(folder))
         print(row(name, audio, times), flush=True)
-
-
-def parse_arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("--s3prl", type=Path, required=True, help="folder into which the public s3prl package was installed")
-    add("--rounds", type=int, default=5, help="measured rounds (default 5)")
-    add("--seconds", type=float, nargs=2, help=f"shortest and longest utterance (default {SECONDS})")
-    add("--only", type=lambda text: text.split(","), default=list(CONFIGS), help=f"of {','.join(CONFIGS)}")
-    arguments = parser.parse_args()
-    if not (arguments.s3prl / "s3prl" / "downstream").is_dir():
-        parser.error(f"{arguments.s3prl} has no s3prl: pip install --no-deps --target DIR s3prl==0.4.18")
-    if unknown := set(arguments.only) - set(CONFIGS):
-        parser.error(f"--only knows {', '.join(CONFIGS)}, not {', '.join(sorted(unknown))}")
-    return arguments
 
 
 def measure(

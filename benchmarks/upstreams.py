@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,7 +75,7 @@ class Setting(NamedTuple):
 
 def main() -> None:
     """Measure and print the tables."""
-    arguments = parse_arguments()
+    arguments = parse_arguments(arguments_parser(__doc__, MODELS))
     sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "upstream")]
     prepare_imports()
     torch.set_num_threads(THREADS)
@@ -94,20 +94,26 @@ def main() -> None:
             print(row(name, measure(name, arguments.s3prl, wavs, setting, arguments.rounds)), flush=True)
 
 
-def parse_arguments() -> argparse.Namespace:
-    """The command line."""
+def arguments_parser(description: str, contests: Iterable[str]) -> argparse.ArgumentParser:
+    """Options of a benchmark whose peer is the public package; `--only` chooses among the contests."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    names = ",".join(contests)
     add = parser.add_argument
     add("--s3prl", type=Path, required=True, help="folder into which the public s3prl package was installed")
     add("--rounds", type=int, default=5, help="measured rounds (default 5)")
-    add("--only", type=lambda text: text.split(","), default=list(MODELS), help=f"of {','.join(MODELS)}")
-    arguments = parser.parse_args()
+    add("--only", type=lambda text: text.split(","), default=names.split(","), help=f"of {names}")
+    return parser
+
+
+def parse_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The options of the command line; ends the program where they cannot be."""
+    arguments, known = parser.parse_args(), parser.get_default("only")
     if not (arguments.s3prl / "s3prl" / "upstream").is_dir():
         parser.error(f"{arguments.s3prl} has no s3prl: pip install --no-deps --target DIR s3prl==0.4.18")
-    if unknown := set(arguments.only) - set(MODELS):
-        parser.error(f"--only knows {', '.join(MODELS)}, not {', '.join(sorted(unknown))}")
+    if unknown := set(arguments.only) - set(known):
+        parser.error(f"--only knows {', '.join(known)}, not {', '.join(sorted(unknown))}")
     return arguments
 
 

@@ -1,4 +1,4 @@
-"""Options of the tools that choose an upstream; they are called as those of run_downstream.py."""
+"""Options that choose an upstream, the same for the tools and run_downstream.py."""
 
 import argparse
 
@@ -11,7 +11,7 @@ def add_upstream_options(parser: argparse.ArgumentParser) -> None:
     add_variants(parser)
 
 
-def add_variants(parser: argparse.ArgumentParser) -> None:
+def add_variants(parser: argparse._ActionsContainer) -> None:
     """`-r`, `--upstream_alone` and `--upstream_public_batch`."""
     add = parser.add_argument
     add("-r", "--upstream_refresh", action="store_true", help="download cached checkpoints again")
@@ -23,5 +23,5 @@ def add_variants(parser: argparse.ArgumentParser) -> None:
     add(
         "--upstream_public_batch",
         action="store_true",
-        help="let models on spectrograms see the zeros behind shorter waves, as in the public S3PRL",
+        help="compute models on spectrograms with the zeros behind shorter waves, as the public S3PRL does",
     )
