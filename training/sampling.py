@@ -309,7 +309,6 @@ def _stream(loader: DataLoader) -> Generator[Loaded, None, None]:
             yield loaded
     finally:
         del batches
-    return loaded
 
 
 def _seeded_loader(

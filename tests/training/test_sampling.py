@@ -215,6 +215,12 @@ def test_a_batch_without_items_left_is_none():
     assert [index for index, _ in full.batch] == [0]
 
 
+def test_a_process_for_which_no_evaluation_batch_is_left_gets_none():
+    loader = DataLoader(Numbers(4), batch_size=4, collate_fn=collate)
+    count, batches = evaluation_batches(loader, 0, Shard(2, 1))
+    assert (count, list(batches)) == (0, [])
+
+
 class LargeItems(Dataset):
     """Items that do not fit into a pipe, so that a worker waits for somebody to read them."""
 
