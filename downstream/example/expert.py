@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 
+from s3prl.utility.metric import Metric
 from s3prl.utility.typed import typed
 
 from .dataset import DataSettings, ExampleDataset, collate
@@ -21,9 +22,8 @@ from .model import Model
 class DownstreamExpert(nn.Module):
     """Data, model and metrics of the task."""
 
-    shards_evaluation = (
-        True  # `forward` does nothing but fill `records`, so processes may divide an evaluation
-    )
+    metric = Metric("acc", split="dev")  # what the run is judged by, for its last lines and for tables
+    shards_evaluation = True  # evaluating does nothing but fill `records`: processes may divide the batches
 
     def __init__(
         self, upstream_dim: int, upstream_rate: int, downstream_expert: dict, expdir: str, **kwargs: object

@@ -8,6 +8,7 @@ from conftest import tiny
 from tones import make_corpus
 
 from s3prl.downstream.common.items import Item, seconds_of
+from s3prl.downstream.example.expert import DownstreamExpert
 from s3prl.downstream.summary import audio
 from s3prl.utility.override import apply_override
 from s3prl.utility.paths import ROOT
@@ -33,13 +34,19 @@ def test_a_task_of_the_kit_tells_its_data_and_the_command_for_its_test_set(downs
     assert out.endswith("python run_downstream.py -m evaluate -t test-clean -e run/dev-best.ckpt\n")
 
 
-def test_a_task_of_three_methods_tells_what_is_known(downstream, capsys):
+def test_a_task_of_three_methods_tells_what_is_known(downstream, capsys, monkeypatch):
+    monkeypatch.delattr(DownstreamExpert, "metric")  # as in tasks of the public S3PRL
     assert downstream("-u", "example", "-d", "example", "-p", "run", "-o", tiny(total_steps=1)) == 0
     out = capsys.readouterr().out
     assert "[Upstream] example: 3 layers of 80 dimensions, a frame every 10 ms\n" in out
     assert "[Data] train: 22 items\n" in out
     assert "Best" not in out, "it declares no metric"
     assert out.endswith("-m evaluate -t dev -e run/dev-best.ckpt\n")
+
+
+def test_a_task_of_three_methods_that_declares_a_metric_tells_the_best_score(downstream, capsys):
+    assert downstream("-u", "example", "-d", "example", "-p", "run", "-o", tiny(total_steps=1)) == 0
+    assert "[Runner] Best acc on dev: " in capsys.readouterr().out
 
 
 def test_seconds_come_from_lengths_and_excerpts_and_never_from_files():
