@@ -19,6 +19,7 @@ from s3prl.utility.arguments import Parser
 from s3prl.utility.commands import command_line, in_clone, localized
 from s3prl.utility.cpus import spin_briefly
 from s3prl.utility.errors import LostProcess, Terminated, UserError
+from s3prl.utility.launcher import is_first
 
 PATIENCE = 5  # seconds for the launcher to end this process first, where the leader has told the same mistake
 
@@ -152,12 +153,12 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         if isinstance(error, LostProcess):
             time.sleep(2 * PATIENCE)  # the other one has something to say
-        elif os.environ.get("RANK", "0") != "0":
+        elif not is_first():
             time.sleep(PATIENCE)
         print(f"\nError: {error}", file=sys.stderr, flush=True)
         return 2
     except KeyboardInterrupt:
-        if os.environ.get("RANK", "0") == "0":
+        if is_first():
             next_step = " The same command with -a continues from the last checkpoint." if training else ""
             print(f"\nInterrupted.{next_step}", file=sys.stderr)
         return 130

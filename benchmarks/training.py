@@ -16,7 +16,6 @@ of both. The public package needs pandas beside it; torchaudio's compiled part i
 
 import contextlib
 import io
-import statistics
 import sys
 import tempfile
 import time
@@ -32,6 +31,7 @@ from upstreams import (
     ROOT,
     SAMPLE_RATE,
     arguments_parser,
+    columns,
     parse_arguments,
     prepare_imports,
     public_package,
@@ -77,7 +77,7 @@ def main() -> None:
         seconds = arguments.seconds or SECONDS[name]
         with tempfile.TemporaryDirectory() as folder:
             audio, times = measure(name, arguments.s3prl, seconds, arguments.rounds, Path(folder))
-        print(row(name, audio, times), flush=True)
+        print(f"{name:8}{audio:14.0f}{columns(times, digits=2)}", flush=True)
 
 
 def measure(
@@ -201,14 +201,6 @@ def timed(step: Callable[[], None]) -> float:
     start = time.perf_counter()
     step()
     return time.perf_counter() - start
-
-
-def row(name: str, audio: float, times: list[tuple[float, float]]) -> str:
-    """Medians and minima of both sides, and their ratios."""
-    sides = [(statistics.median(side), min(side)) for side in zip(*times, strict=True)]
-    cells = "".join(f"{median:10.2f}{least:10.2f}" for median, least in sides)
-    ratios = [their / our for their, our in zip(*sides, strict=True)]
-    return f"{name:8}{audio:14.0f}{cells}{ratios[0]:9.2f}{ratios[1]:7.2f}"
 
 
 if __name__ == "__main__":

@@ -91,7 +91,8 @@ def main() -> None:
         print(f"\n{setting}\n{'':12}{'peer ms':>20}{'ours ms':>20}{'ratio':>16}")
         print(f"{'model':12}{'median       min':>20}{'median       min':>20}{'median   min':>16}")
         for name in arguments.only:
-            print(row(name, measure(name, arguments.s3prl, wavs, setting, arguments.rounds)), flush=True)
+            times = measure(name, arguments.s3prl, wavs, setting, arguments.rounds)
+            print(f"{name:12}{columns(times)}", flush=True)
 
 
 def arguments_parser(description: str, contests: Iterable[str]) -> argparse.ArgumentParser:
@@ -292,12 +293,12 @@ def timed(model: nn.Module, wavs: list[Tensor]) -> float:
     return 1000 * (time.perf_counter() - start)
 
 
-def row(name: str, times: list[tuple[float, float]]) -> str:
+def columns(times: list[tuple[float, float]], digits: int = 1) -> str:
     """Medians and minima of both sides, and their ratios."""
-    figures = [(statistics.median(side), min(side)) for side in zip(*times, strict=True)]
-    cells = "".join(f"{median:10.1f}{least:10.1f}" for median, least in figures)
-    ratios = [their / our for their, our in zip(*figures, strict=True)]
-    return f"{name:12}{cells}{ratios[0]:9.2f}{ratios[1]:7.2f}"
+    sides = [(statistics.median(side), min(side)) for side in zip(*times, strict=True)]
+    cells = "".join(f"{median:10.{digits}f}{least:10.{digits}f}" for median, least in sides)
+    ratios = [their / our for their, our in zip(*sides, strict=True)]
+    return f"{cells}{ratios[0]:9.2f}{ratios[1]:7.2f}"
 
 
 if __name__ == "__main__":

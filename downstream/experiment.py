@@ -16,6 +16,7 @@ from s3prl.training.settings import runner_fields
 from s3prl.utility.config import load_yaml
 from s3prl.utility.errors import UserError
 from s3prl.utility.files import states_in
+from s3prl.utility.launcher import say_once
 from s3prl.utility.override import apply_override
 from s3prl.utility.paths import find_path
 from s3prl.utility.plugins import absolute, check_stored
@@ -126,7 +127,7 @@ def _from_command_line(args: argparse.Namespace) -> tuple[argparse.Namespace, di
         return args, config, None
     path, state = past_run.read_checkpoint(args.init_ckpt, args.trust_checkpoint)
     past_run.check_models(state, path)
-    past_run.say(f"[Experiment] Weights from {path} (step {state.get('Step', 0)})")
+    say_once(f"[Experiment] Weights from {path} (step {state.get('Step', 0)})")
     args.init_ckpt = str(path)
     return args, config, state
 

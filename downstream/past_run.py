@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from s3prl.utility.config import load_yaml
 from s3prl.utility.differences import MISSING, differences, is_within, told
 from s3prl.utility.errors import DamagedCheckpoint, UserError
+from s3prl.utility.launcher import say_once
 from s3prl.utility.override import parse_override
 from s3prl.utility.paths import find_path
 
@@ -42,12 +43,6 @@ class Contradiction(NamedTuple):
 
     text: str
     override: str  # what says the same with -o
-
-
-def say(text: str) -> None:
-    """Print a line, once for all processes."""
-    if os.environ.get("RANK", "0") == "0":
-        print(text, flush=True)
 
 
 def read_checkpoint(where: str, trust: bool) -> tuple[Path, dict[str, Any]]:
@@ -122,7 +117,7 @@ def take_over(
             merged.expdir = args.expdir
         if "config" not in typed and "overridden" in stored:
             _notice_changed_file(stored, state["Config"])
-    say(f"[Experiment] From {path} (step {state.get('Step', 0)})")
+    say_once(f"[Experiment] From {path} (step {state.get('Step', 0)})")
     return merged, deepcopy(state["Config"]), state
 
 
@@ -142,12 +137,12 @@ def overridden_fields(args: argparse.Namespace) -> list[str]:
 def tell_changes(state: dict[str, Any], args: argparse.Namespace, config: dict[str, Any]) -> None:
     """Print every field and argument of the run that is another one now, because -o says so."""
     for field, (before, now) in differences(state["Config"], config).items():
-        say(f"[Experiment] config.{field}: {told(before)} -> {told(now)}")
+        say_once(f"[Experiment] config.{field}: {told(before)} -> {told(now)}")
     stored = state["Args"] if isinstance(state["Args"], dict) else vars(state["Args"])
     for name in sorted(_argument_names(args.override) & stored.keys() - {*KEPT_WITH_PAST_EXP}):
         before, now = stored[name], getattr(args, name)
         if before != now:
-            say(f"[Experiment] args.{name}: {told(before)} -> {told(now)}")
+            say_once(f"[Experiment] args.{name}: {told(before)} -> {told(now)}")
 
 
 def _stored_arguments(state: dict[str, Any], path: Path, mode: str) -> dict[str, Any]:
@@ -202,7 +197,9 @@ def _refuse_contradictions(
     if "init_ckpt" in typed:
         if not args.auto_resume:
             raise UserError("-e goes on with everything of a run, -i takes only weights. Give one of them.")
-        say("[Experiment] -i counts at the start of a run only; this one goes on from its own checkpoint.")
+        say_once(
+            "[Experiment] -i counts at the start of a run only; this one goes on from its own checkpoint."
+        )
     found += _other_folder(args, typed, path.parent)
     if "config" in typed:
         found += _other_config(args, stored, config)
@@ -250,7 +247,7 @@ def _notice_changed_file(stored: dict[str, Any], config: dict[str, Any]) -> None
     with suppress(UserError):
         changed = _changed_since(stored, config, load_yaml(path, expand=False))
         if changed:
-            say(
+            say_once(
                 f"[Experiment] {path} has changed since this run began ({', '.join(list(changed)[:NAMED])}). "
                 "The run keeps its own config; -o changes it."
             )

@@ -9,7 +9,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -142,25 +142,28 @@ def _from_text(lines: list[str]) -> Iterator[tuple[bool, str, int, str, str]]:
 
 
 def _from_json(lines: list[str], headline: Metric | None) -> Iterator[tuple[bool, str, int, str, str]]:
-    """One score per line, the headline metric; a line that a kill cut off is passed over."""
+    """One score per line, the headline metric."""
     first = HEADLINES if headline is None else (headline.name, *HEADLINES)
-    for line in lines:
-        try:
-            record = json.loads(line)
-            split, step = str(record["split"]), int(record["step"])
-        except (ValueError, KeyError, TypeError):
-            continue
-        metrics = [
-            name
-            for name, value in record.items()
-            if name not in ("split", "step")
-            and isinstance(value, (int, float))
-            and not isinstance(value, bool)
-        ]
+    for step, split, metrics in logged(lines):
         if metrics:
             metric = next((name for name in first if name in metrics), None)
             metric = metric or min(metrics, key=lambda name: name.lower() == "loss")
-            yield False, split, step, metric, str(record[metric])
+            yield False, split, step, metric, str(metrics[metric])
+
+
+def logged(lines: Iterable[str]) -> Iterator[tuple[int, str, dict[str, float]]]:
+    """Step, split and numbers of every line of metrics.jsonl; one that a kill cut off is passed over."""
+    for line in lines:
+        try:
+            metrics = json.loads(line)
+            step, split = int(metrics.pop("step")), str(metrics.pop("split"))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+        yield step, split, {name: value for name, value in metrics.items() if _is_score(value)}
+
+
+def _is_score(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_number(text: str) -> bool:

@@ -2,7 +2,6 @@
 
 import argparse
 import ast
-import os
 import re
 import sys
 from contextlib import suppress
@@ -12,6 +11,7 @@ import yaml
 
 from s3prl.utility.config import MOST_DIGITS, UnfitValue, nearest, parse_yaml
 from s3prl.utility.errors import UserError
+from s3prl.utility.launcher import is_first
 
 LITERAL_ERRORS = (ValueError, SyntaxError, TypeError, MemoryError, RecursionError)
 QUOTES = "'\""
@@ -136,7 +136,7 @@ def apply_override(
             _set_argument(args, names, value)
         else:
             _set_config(config, names, value, adding, optional or {})
-        if os.environ.get("RANK", "0") == "0":  # of several processes one tells it
+        if is_first():
             print(f"[Override] - {field} = {value!r}", file=sys.stderr)
 
 

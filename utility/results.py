@@ -10,7 +10,7 @@ from typing import Any
 
 from s3prl.utility.commands import command_line
 from s3prl.utility.errors import UserError
-from s3prl.utility.get_best_dev import best_step, deciding_split, lower_wins, read_log
+from s3prl.utility.get_best_dev import best_step, deciding_split, logged, lower_wins, read_log
 from s3prl.utility.metric import Metric
 
 JSONL = "metrics.jsonl"
@@ -69,9 +69,12 @@ class Run:
 def read_run(folder: Path) -> Run:
     """What is in an experiment folder, also while it trains."""
     run = Run(folder, best=best_of(folder))
-    for step, split, metrics in _lines(folder / JSONL):
+    path = folder / JSONL
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    for step, split, metrics in logged(text.splitlines()):
         for name, value in metrics.items():
-            run.curves.setdefault(name, {}).setdefault(split, {})[step] = value
+            if math.isfinite(value):
+                run.curves.setdefault(name, {}).setdefault(split, {})[step] = float(value)
     for path in sorted(folder.glob("result-*.json")):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
@@ -80,19 +83,6 @@ def read_run(folder: Path) -> Run:
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path} is damaged ({error!r}). Remove it and evaluate again.") from error
     return run
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str, dict[str, float]]]:
-    """The complete lines of metrics.jsonl; the latest may be half written."""
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    for line in text.splitlines():
-        try:
-            metrics = json.loads(line)
-            step, split = int(metrics.pop("step")), str(metrics.pop("split"))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue
-        numbers = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
-        yield step, split, {name: float(value) for name, value in numbers.items() if math.isfinite(value)}
 
 
 def best_of(folder: Path) -> Best | None:
