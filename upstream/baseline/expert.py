@@ -9,7 +9,6 @@ from s3prl.utility.config import load_yaml
 from s3prl.utility.errors import UserError
 from s3prl.utility.paths import find_path
 
-from ..features.frames import check_lengths, check_wavs
 from ..features.pipeline import features_from_config
 from ..features.stft import StftFeatures
 from ..interfaces import UpstreamBase
@@ -68,12 +67,6 @@ class UpstreamExpert(UpstreamBase):
         return self.features.num_frames(samples)
 
     def forward(self, wavs: list[Tensor]) -> dict[str, Any]:
-        """Unpadded [samples] wavs -> one [batch, frames, dim], zero after an utterance's end.
-
-        Raises:
-            UserError: an utterance too short for one frame (named by its place in the batch).
-        """
-        wavs = check_wavs(wavs)
-        check_lengths(wavs, self.num_frames, self.name)
+        """Unpadded [samples] wavs -> one [batch, frames, dim], zero after an utterance's end."""
         features, _ = self.features(wavs)
         return {"hidden_states": [features], "last_hidden_state": features}

@@ -12,7 +12,6 @@ from torch.nn.utils.rnn import pad_sequence
 from s3prl.utility.errors import UserError
 from s3prl.utility.weights import load_weights
 
-from ..features.frames import check_lengths, check_wavs
 from ..features.options import require
 from ..interfaces import SAMPLE_RATE, UpstreamBase
 from ..loading import read
@@ -72,13 +71,7 @@ class UpstreamExpert(UpstreamBase):
         return -(-samples // self.stride)
 
     def forward(self, wavs: list[Tensor]) -> dict[str, Any]:
-        """Unpadded [samples] wavs -> one [batch, windows, feature_d], zero after an utterance's end.
-
-        Raises:
-            UserError: an utterance without samples.
-        """
-        wavs = check_wavs(wavs)
-        check_lengths(wavs, self.num_frames, self.name)
+        """Unpadded [samples] wavs -> one [batch, windows, feature_d], zero after an utterance's end."""
         windows, rows, columns = self._windows(wavs)
         at_once = len(windows) if self.training else WINDOWS_AT_ONCE  # one batch for batch normalisation
         vectors = torch.cat([self.model(self.log_mel(some)) for some in windows.split(at_once)])

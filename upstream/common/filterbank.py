@@ -5,7 +5,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..features.frames import check_lengths, check_wavs
 from ..features.pipeline import KaldiPipeline
 from ..interfaces import UpstreamBase
 
@@ -68,13 +67,7 @@ class FilterbankExpert(UpstreamBase):
         return -(-self.features.num_frames(samples) // self.skip)
 
     def forward(self, wavs: list[Tensor]) -> dict[str, Any]:
-        """Unpadded [samples] wavs -> the hidden states of the model, each [batch, frames, dim].
-
-        Raises:
-            UserError: an utterance too short for one frame (named by its place in the batch).
-        """
-        wavs = check_wavs(wavs)
-        check_lengths(wavs, self.num_frames, self.name)
+        """Unpadded [samples] wavs -> the hidden states of the model, each [batch, frames, dim]."""
         features, _ = self.features(wavs)
         frames = [self.num_frames(len(wav)) for wav in wavs]
         hidden_states = self.model(features[:, :: self.skip], frames)

@@ -9,7 +9,6 @@ from torch.nn.utils.rnn import pad_sequence
 from s3prl.utility.typed import typed
 from s3prl.utility.weights import load_weights
 
-from ..features.frames import check_lengths, check_wavs
 from ..interfaces import UpstreamBase
 from ..loading import read
 from .model import CONVOLUTIONS, Cpc, Settings, num_frames
@@ -61,13 +60,7 @@ class UpstreamExpert(UpstreamBase):
         return num_frames(samples)
 
     def forward(self, wavs: list[Tensor]) -> dict[str, Any]:
-        """Unpadded [samples] wavs -> `hidden_states`: encoder and recurrent network, [batch, frames, dim].
-
-        Raises:
-            UserError: an utterance too short for one frame (named by its place in the batch).
-        """
-        wavs = check_wavs(wavs)
-        check_lengths(wavs, self.num_frames, self.name)
+        """Unpadded [samples] wavs -> `hidden_states`: encoder and recurrent network, [batch, frames, dim]."""
         lengths = [len(wav) for wav in wavs]
         padded = self.alone and len(set(lengths)) > 1
         encoded, context = self.model(pad_sequence(wavs, batch_first=True), lengths if padded else None)

@@ -13,7 +13,6 @@ from s3prl.utility.typed import typed
 from s3prl.utility.weights import load_weights
 
 from ..common import unpadded
-from ..features.frames import check_lengths, check_wavs
 from ..interfaces import UpstreamBase
 from ..loading import read
 from .config import DistillerConfig
@@ -72,12 +71,7 @@ class UpstreamExpert(UpstreamBase):
         Returns:
             `hidden_states`; `last_hidden_state`, the last prediction (None without heads); `paper`, the last
             layer, which the paper evaluates; `pad_mask` [batch, frames], 1 where a frame is valid.
-
-        Raises:
-            UserError: an utterance too short for one frame (named by its place in the batch).
         """
-        wavs = check_wavs(wavs)
-        check_lengths(wavs, self.num_frames, self.name)
         options = {"predict": not no_pred, "alone": self.alone}
         if unpadded.pays(self, wavs):
             result = self.model.without_padding(wavs, **options)

@@ -11,7 +11,6 @@ from torch.nn.utils.rnn import pad_sequence
 
 from s3prl.utility.weights import load_weights
 
-from ..features.frames import check_lengths, check_wavs
 from ..grouping import in_equal_lengths
 from ..interfaces import UpstreamBase
 from ..loading import read
@@ -69,12 +68,7 @@ class UpstreamExpert(UpstreamBase):
         """Unpadded [samples] wavs -> hidden_states of [batch, frames, emb_dim].
 
         They are the projected dense skips, the projected output of the QRNN, and the output of the model.
-
-        Raises:
-            UserError: an utterance too short for the edges of the convolutions to be reflected.
         """
-        wavs = check_wavs(wavs)
-        check_lengths(wavs, self.num_frames, self.name)
         states = self.encode(wavs)
         return {"hidden_states": states, "last_hidden_state": states[-1]}
 

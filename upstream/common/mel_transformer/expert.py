@@ -10,7 +10,6 @@ from torch.nn.utils.rnn import pad_sequence
 
 from s3prl.utility.typed import check_value
 
-from ...features.frames import check_lengths, check_wavs
 from ...features.pipeline import features_from_config
 from ...features.stft import STFT_FIELDS, StftFeatures
 from ...interfaces import UpstreamBase
@@ -84,12 +83,7 @@ class MelTransformerExpert(UpstreamBase):
         """Unpadded [samples] wavs -> layers + 1 states [batch, frames, hidden].
 
         Behind an utterance's end the states have no meaning.
-
-        Raises:
-            UserError: an utterance too short for one frame (named by its place in the batch).
         """
-        wavs = check_wavs(wavs)
-        check_lengths(wavs, self.num_frames, self.name)
         if self.target_rms is not None:
             wavs = scaled(wavs, self.target_rms)
         features, frames = self.features(wavs)

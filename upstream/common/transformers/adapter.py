@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrize import cached
 from torch.nn.utils.rnn import pad_sequence
 
-from ...features.frames import check_lengths, check_wavs, valid_mask
+from ...features.frames import valid_mask
 from ...grouping import in_equal_lengths, in_groups, similar_lengths
 from ...interfaces import UpstreamBase
 from .. import unpadded
@@ -79,13 +79,7 @@ class TransformersUpstream(UpstreamBase):
         return [frames - self.num_frames(length) for length in lengths]
 
     def forward(self, wavs: list[Tensor]) -> dict[str, Any]:
-        """Unpadded [samples] wavs -> hidden states [batch, frames, dim].
-
-        Raises:
-            UserError: an utterance too short for one frame (named by its place in the batch).
-        """
-        wavs = check_wavs(wavs)
-        check_lengths(wavs, self.num_frames, self.name)
+        """Unpadded [samples] wavs -> hidden states [batch, frames, dim]."""
         states = in_equal_lengths(self.encode, wavs) if self.alone else self.encode(wavs)
         return {"hidden_states": states, "last_hidden_state": states[-1]}
 

@@ -9,7 +9,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from s3prl.utility.errors import UserError
 
-from ...features.frames import check_wavs, valid_mask
+from ...features.frames import valid_mask
 from ...features.kaldi import KaldiFeatures
 from ...interfaces import SAMPLE_RATE, UpstreamBase
 from .adapter import TransformersUpstream, captured, padded, without_randomness
@@ -99,7 +99,7 @@ class AnyUpstream(UpstreamBase):
 
     def forward(self, wavs: list[Tensor]) -> dict[str, Any]:
         """Unpadded [samples] wavs -> hidden states [batch, frames, dim], zero after an utterance's end."""
-        alone = [self._alone(wav) for wav in check_wavs(wavs)]
+        alone = [self._alone(wav) for wav in wavs]
         states = [
             pad_sequence([state[0] for state in layer], batch_first=True)
             for layer in zip(*alone, strict=True)

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from ...features.frames import check_lengths, check_wavs
 from ...features.kaldi import KaldiFeatures
 from ...interfaces import UpstreamBase
 from .adapter import captured, without_randomness
@@ -53,13 +52,7 @@ class WindowedUpstream(UpstreamBase):
         return min(-(-samples // self.rate), (before + self.step) // self.rate)
 
     def forward(self, wavs: list[Tensor]) -> dict[str, Any]:
-        """Unpadded [samples] wavs -> hidden states [batch, frames, dim].
-
-        Raises:
-            UserError: an utterance too short for one frame (named by its place in the batch).
-        """
-        wavs = check_wavs(wavs)
-        check_lengths(wavs, self.num_frames, self.name)
+        """Unpadded [samples] wavs -> hidden states [batch, frames, dim]."""
         counts = [self.num_windows(len(wav)) for wav in wavs]
         pieces = [
             wav[start : start + self.window]

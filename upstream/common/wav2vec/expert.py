@@ -8,7 +8,6 @@ from torch.nn.utils.rnn import pad_sequence
 
 from s3prl.utility.weights import load_weights
 
-from ...features.frames import check_lengths, check_wavs
 from ...interfaces import UpstreamBase
 from ..conv_layers import frames_after
 from .model import Wav2Vec
@@ -65,12 +64,7 @@ class Wav2VecExpert(UpstreamBase):
 
         Further keys: `z` (encoder), `c` and `default` (last context); of vq-wav2vec `codewords` and `codeids`
         [batch, frames, groups], the int64 numbers of the codes.
-
-        Raises:
-            UserError: an utterance too short for one frame (named by its place in the batch).
         """
-        wavs = check_wavs(wavs)
-        check_lengths(wavs, self.num_frames, self.name)
         lengths = [len(wav) for wav in wavs]
         padded = self.alone and len(set(lengths)) > 1
         output = self.model(pad_sequence(wavs, batch_first=True), lengths if padded else None)
