@@ -15,7 +15,8 @@ from test_full_disk import TRAIN
 
 from s3prl.training import expdir
 from s3prl.training.expdir import LOCK, claimed, is_claimed
-from s3prl.training.sampling import Shard, training_batches
+from s3prl.training.plan import Shard
+from s3prl.training.sampling import training_batches
 from s3prl.upstream import extract
 from s3prl.utility import show_results
 from s3prl.utility.errors import UserError

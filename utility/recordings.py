@@ -22,7 +22,8 @@ class Recording:
         crop: seconds of the excerpt that are heard when it is longer; None hears all of it.
         place: where the crop lies, from 0 (at the front) to 1 (at the end).
         gain: in dB.
-        drawn: whether place or gain were drawn at random, so that the same one will hardly be heard again.
+        drawn: whether place or gain were drawn at random from so many that the same one will hardly be heard
+            again.
     """
 
     path: str
@@ -45,9 +46,22 @@ class Recording:
             return stem
         return f"{stem}-{self.start or 0.0:.3f}-{'end' if self.stop is None else f'{self.stop:.3f}'}"
 
-    def randomly_cropped(self, seconds: float) -> "Recording":
-        """At most `seconds` of it, from a place drawn from Python's random state."""
-        return replace(self, crop=seconds, place=random.random(), drawn=True)
+    def randomly_cropped(self, seconds: float, places: int | None = None) -> "Recording":
+        """At most `seconds` of it, from a place drawn from Python's random state.
+
+        Args:
+            places: draw one of so many equally spaced places, which `crops` lists; None takes any place.
+        """
+        if places is None:
+            return replace(self, crop=seconds, place=random.random(), drawn=True)
+        return self._cropped(seconds, random.randrange(places), places)
+
+    def crops(self, seconds: float, places: int) -> list["Recording"]:
+        """Every crop that `randomly_cropped(seconds, places)` can give, from the front to the end."""
+        return [self._cropped(seconds, number, places) for number in range(places)]
+
+    def _cropped(self, seconds: float, number: int, places: int) -> "Recording":
+        return replace(self, crop=seconds, place=number / max(places - 1, 1))
 
 
 class BadAudio(NamedTuple):

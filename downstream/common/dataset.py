@@ -10,11 +10,11 @@ from typing import Annotated, Any
 
 from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
 
-from s3prl.training.sampling import BucketBatchSampler
+from s3prl.training.plan import BucketBatchSampler
 from s3prl.utility.recordings import Recording
 from s3prl.utility.typed import at_least
 
-from .items import Item, seconds_of
+from .items import Crop, Item, seconds_of
 
 Row = tuple[Recording, Any, Item]
 Size = Annotated[int, at_least(1)]
@@ -38,9 +38,11 @@ class ItemDataset(Dataset):
         """
         Args:
             target: what the loss needs of an item; called in the loading workers.
-            crop: seconds of a longer recording that are heard, from a new random place each time.
+            crop: seconds of a longer recording that are heard, from a new random place each time; an item
+                may have a crop of its own.
         """
-        self.items, self.target, self.crop = items, target, crop
+        self.items, self.target = items, target
+        self.crop = None if crop is None else Crop(crop)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -52,10 +54,15 @@ class ItemDataset(Dataset):
 
     def __getitem__(self, index: int) -> Row:
         item = self.items[index]
-        recording = item.recording
-        if self.crop is not None:
-            recording = recording.randomly_cropped(self.crop)
+        crop = item.crop or self.crop
+        recording = item.recording if crop is None else crop.of(item.recording)
         return recording, self.target(item), item
+
+    def choices(self, index: int) -> list[Recording] | None:
+        """Every recording that item `index` can give; None where crops come from any place."""
+        item = self.items[index]
+        crop = item.crop or self.crop
+        return [item.recording] if crop is None else crop.choices(item.recording)
 
 
 def columns(rows: Sequence[Row]) -> tuple[list, ...]:
@@ -64,27 +71,40 @@ def columns(rows: Sequence[Row]) -> tuple[list, ...]:
 
 
 def training_loader(
-    dataset: ItemDataset, settings: LoaderSettings, balance: Callable[[Item], Hashable] | None = None
+    dataset: ItemDataset,
+    settings: LoaderSettings,
+    balance: Callable[[Item], Hashable] | None = None,
+    drop_last: bool = False,
 ) -> DataLoader:
     """Batches of utterances of similar length where lengths are known, else in random order.
 
     Args:
         balance: the class of an item. Items are then drawn with replacement so that classes come equally
             often, as many as there are.
+        drop_last: leave a smaller last batch out; not where batches are made by length.
     """
     if balance is not None:
         order = {"sampler": _balanced(dataset.items, balance), "batch_size": settings.train_batch_size}
+        order["drop_last"] = drop_last
     elif any(item.samples for item in dataset.items):
         lengths = [item.samples for item in dataset.items]
         order = {"batch_sampler": BucketBatchSampler(lengths, settings.train_batch_size)}
     else:
-        order = {"shuffle": True, "batch_size": settings.train_batch_size}
+        order = {"shuffle": True, "batch_size": settings.train_batch_size, "drop_last": drop_last}
     return DataLoader(dataset, num_workers=settings.num_workers, collate_fn=columns, **order)
 
 
-def evaluation_loader(dataset: ItemDataset, settings: LoaderSettings) -> DataLoader:
-    """All items in their order."""
-    return DataLoader(dataset, settings.eval_batch_size, num_workers=settings.num_workers, collate_fn=columns)
+def evaluation_loader(
+    dataset: ItemDataset, settings: LoaderSettings, balance: Callable[[Item], Hashable] | None = None
+) -> DataLoader:
+    """All items in their order; with `balance` as many, drawn as in training, the same every time."""
+    return DataLoader(
+        dataset,
+        settings.eval_batch_size,
+        sampler=None if balance is None else _balanced(dataset.items, balance),
+        num_workers=settings.num_workers,
+        collate_fn=columns,
+    )
 
 
 def _balanced(items: Sequence[Item], classify: Callable[[Item], Hashable]) -> WeightedRandomSampler:

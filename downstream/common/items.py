@@ -9,6 +9,27 @@ from s3prl.utility.recordings import Recording
 
 
 @dataclass(frozen=True)
+class Crop:
+    """At most so many seconds of a recording, from a place that is drawn each time it is heard.
+
+    Attributes:
+        seconds: heard of a longer recording; a shorter one is heard whole.
+        places: how many equally spaced places there are to draw from; None takes any place.
+    """
+
+    seconds: float
+    places: int | None = None
+
+    def of(self, recording: Recording) -> Recording:
+        """One crop, drawn from Python's random state."""
+        return recording.randomly_cropped(self.seconds, self.places)
+
+    def choices(self, recording: Recording) -> list[Recording] | None:
+        """Every crop that `of` can give; None where there is no end of them."""
+        return None if self.places is None else recording.crops(self.seconds, self.places)
+
+
+@dataclass(frozen=True)
 class Item:
     """One utterance of a corpus.
 
@@ -17,12 +38,14 @@ class Item:
         recording: what to hear.
         label: as the corpus has it: a transcript, the name of a class, a label for every frame.
         samples: length at 16 kHz, by which batches are made; 0 if it has not been measured.
+        crop: what is heard of the recording, in training and evaluation; None hears all of it.
     """
 
     name: str
     recording: Recording
     label: Any
     samples: int = 0
+    crop: Crop | None = None
 
 
 def seconds_of(items: Sequence[Item]) -> float | None:

@@ -39,6 +39,8 @@ class Task(nn.Module):
         reads: "mean" where the loss depends on features only through their mean over time.
         shards_evaluation: every evaluation is the sum of its records, so processes may divide the batches.
         balanced: whether training draws the classes of `balance` equally often.
+        balanced_evaluation: the evaluation splits of which that is true too.
+        drop_last: whether training leaves out a last batch that is smaller than the others.
         crop: seconds of a training recording that are heard at most, from a random place.
     """
 
@@ -48,6 +50,8 @@ class Task(nn.Module):
     reads: str = "frames"
     shards_evaluation = True
     balanced = False
+    balanced_evaluation: tuple[str, ...] = ()
+    drop_last = False
     crop: float | None = None
 
     def __init__(
@@ -107,9 +111,11 @@ class Task(nn.Module):
         """
         items = self.items(split)
         if split != self.train_split:
-            return evaluation_loader(ItemDataset(items, self.target), self.loading)
+            balance = self.balance if split in self.balanced_evaluation else None
+            return evaluation_loader(ItemDataset(items, self.target), self.loading, balance)
         balance = self.balance if self.balanced else None
-        return training_loader(ItemDataset(items, self.target, self.crop), self.loading, balance)
+        dataset = ItemDataset(items, self.target, self.crop)
+        return training_loader(dataset, self.loading, balance, self.drop_last)
 
     def log_records(
         self, split: str, records: Records, logger: Any, global_step: int, **kwargs: object
@@ -144,9 +150,10 @@ def _on_evaluated_split(metric: Metric, evaluated: list[str]) -> Metric:
 
 def record_loss(records: Records, losses: Tensor) -> Tensor:
     """Record the losses [batch] of utterances (on their device: no waiting for a GPU); returns their mean."""
-    records["loss"].append(losses.detach().sum())
+    total = losses.sum()
+    records["loss"].append(total.detach())
     records["utterances"].append(len(losses))
-    return losses.mean()
+    return total / len(losses)
 
 
 def mean_loss(records: Records) -> float:

@@ -105,11 +105,13 @@ def _replace(folder: Path, finished: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def each(work: Callable[[Job], Result], jobs: Iterable[Job], n_jobs: int, title: str) -> Iterator[Result]:
+def each(
+    work: Callable[[Job], Result], jobs: Iterable[Job], n_jobs: int, title: str, unit: str = "chapters"
+) -> Iterator[Result]:
     """Do every job in `n_jobs` processes (-1: one per CPU); results come in the order of the jobs."""
     jobs = list(jobs)
     workers = min(len(jobs), cpu_count() if n_jobs < 1 else n_jobs)
-    with Progress(len(jobs), title, "chapters") as progress:
+    with Progress(len(jobs), title, unit) as progress:
         if workers <= 1:
             for job in jobs:
                 yield work(job)

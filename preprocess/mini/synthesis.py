@@ -26,8 +26,14 @@ class Segment(NamedTuple):
     label: str
 
 
-def synthesize(text: str, speaker: Speaker) -> tuple[np.ndarray, list[Segment], list[Segment]]:
+def synthesize(
+    text: str, speaker: Speaker, seconds: float | None = None
+) -> tuple[np.ndarray, list[Segment], list[Segment]]:
     """Say a text; the same text and speaker always give the same recording.
+
+    Args:
+        seconds: how long the recording is, with the speech somewhere in it; longer speech is cut at the end.
+            None leaves a little silence around the speech.
 
     Returns:
         float32 samples at 16 kHz in [-1, 1] with some silence around the speech; the words as they stand in
@@ -48,8 +54,14 @@ def synthesize(text: str, speaker: Speaker) -> tuple[np.ndarray, list[Segment], 
     played_rate = speech.rate * speaker.tract
     words, phones = _segments(spoken, text)
 
-    lead, tail = rng.integers(*_SILENCE, size=2).tolist()
-    samples = _record(spoken.samples, played_rate, lead, tail, speaker, rng)
+    if seconds is None:
+        total = None
+        lead, tail = rng.integers(*_SILENCE, size=2).tolist()
+    else:
+        total = round(seconds * SAMPLE_RATE)
+        spare = max(0, total - round(len(spoken.samples) * SAMPLE_RATE / played_rate))
+        lead, tail = int(rng.integers(0, spare + 1)), spare + _FADE  # long enough in any case
+    samples = _record(spoken.samples, played_rate, lead, tail, speaker, rng)[:total]
 
     def heard(segments: list[Segment]) -> list[Segment]:
         delay = lead / SAMPLE_RATE

@@ -9,14 +9,8 @@ import pytest
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, WeightedRandomSampler
 
-from s3prl.training.sampling import (
-    BucketBatchSampler,
-    DroppedItem,
-    Shard,
-    evaluation_batches,
-    plan_epoch,
-    training_batches,
-)
+from s3prl.training.plan import BucketBatchSampler, Shard, plan_epoch
+from s3prl.training.sampling import DroppedItem, evaluation_batches, training_batches
 
 
 class Numbers(Dataset):
@@ -66,6 +60,24 @@ def test_a_global_batch_weighs_every_utterance_the_same_however_it_is_split():
         per_item = {weight / len(indices) for indices, weight in batch if weight}
         assert max(per_item) == pytest.approx(min(per_item))
         assert sum(weight for _, weight in batch) == pytest.approx(4)
+
+
+def test_an_item_drawn_again_gets_another_random_state_on_any_number_of_processes():
+    def drawn(batch_size, shards, position=0):
+        """(item, its random numbers) of two epochs of four global batches."""
+        loader = DataLoader(
+            Numbers(4), batch_size, sampler=WeightedRandomSampler([1.0] * 4, 32), collate_fn=collate
+        )
+        streams = [training_batches(loader, 5, 0, position, shard) for shard in shards]
+        batches = [batch for stream in streams for batch in islice(stream, 8 - position)]
+        for stream in streams:
+            stream.close()
+        return sorted(item for loaded in batches for item in loaded.batch)
+
+    whole = drawn(8, [Shard()])
+    assert len(whole) == 64 == len(set(whole))
+    assert drawn(4, [Shard(2, 0), Shard(2, 1)]) == whole
+    assert set(drawn(8, [Shard()], position=3)) < set(whole)
 
 
 @pytest.mark.parametrize("make", [lambda b: shuffled(24, b), lambda b: bucketed(LENGTHS, b)])

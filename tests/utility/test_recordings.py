@@ -58,6 +58,17 @@ def test_a_random_crop_says_that_it_was_drawn_and_is_repeated_by_its_seed(path):
     assert first.drawn and not Recording(path).drawn
 
 
+def test_crops_from_a_number_of_places_are_those_that_are_listed(path):
+    recording = Recording(path, gain=-3.0)
+    crops = recording.crops(1.0, 5)
+    assert [crop.place for crop in crops] == [0.0, 0.25, 0.5, 0.75, 1.0]
+    random.seed(0)
+    drawn = {recording.randomly_cropped(1.0, 5) for _ in range(60)}
+    assert drawn == set(crops) and not any(crop.drawn for crop in drawn)
+    assert len({read(crop).tobytes() for crop in crops}) == 5
+    assert recording.crops(1.0, 1) == [recording.randomly_cropped(1.0, 1)] and crops[0].gain == -3.0
+
+
 def test_excerpts_of_one_file_have_names_of_their_own(path):
     names = {Recording(path).name, Recording(path, 1.0).name, Recording(path, 1.0, 2.0).name}
     assert names == {"speech", "speech-1.000-end", "speech-1.000-2.000"}
