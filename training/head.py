@@ -38,7 +38,7 @@ class Head:
         """Add the gradients of a micro-batch, its loss times `weight`; returns that product, detached."""
         with self.job.autocast():
             loss = self.job.loss(self.job.settings.train_dataloader, encoded, self.records)
-        part = loss * weight
+        part = loss if weight == 1 else loss * weight
         self.scaler.scale(part).backward()
         return part.detach()
 
@@ -54,16 +54,19 @@ class Head:
         """
         dropped = distributed.average_gradients(self.parameters, dropped)
         if dropped > 1 - 1e-6:
-            self.optimizer.zero_grad(set_to_none=True)
+            self._drop_gradients()
             return False
         self.scaler.unscale_(self.optimizer)
         loss = torch.zeros((), device=self.job.device) if loss is None else loss.float()
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
         if dropped > 0:  # the mean over the items that are left
-            gradients = [p.grad for p in self.parameters if p.grad is not None]
             torch._foreach_mul_(gradients, 1 / (1 - dropped))
             loss = loss / (1 - dropped)
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.job.settings.gradient_clipping)
-        norm, loss = torch.stack([norm.detach().float(), loss]).tolist()
+        total = _norm(gradients)
+        norm, loss = torch.stack([total.float(), loss]).tolist()
+        most = self.job.settings.gradient_clipping
+        if norm > most:
+            torch._foreach_mul_(gradients, most / (norm + 1e-6))
         self.step += 1
         finite = math.isfinite(norm)
         if finite:
@@ -73,7 +76,7 @@ class Head:
         if finite or self.scaler.is_enabled():  # the scaler skips the step itself and lowers its scale
             self.scaler.step(self.optimizer)
             self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
+        self._drop_gradients()
         if self.scheduler is not None:
             self.scheduler.step()
         self.losses.append(loss)
@@ -85,9 +88,13 @@ class Head:
 
     def forget(self, marks: dict[str, int]) -> None:
         """Undo an update that could not be finished: its gradients, and its records beyond `marks`."""
-        self.optimizer.zero_grad(set_to_none=True)
+        self._drop_gradients()
         for name, values in self.records.items():
             del values[marks.get(name, 0) :]
+
+    def _drop_gradients(self) -> None:
+        for parameter in self.parameters:
+            parameter.grad = None
 
     def take_logs(self) -> tuple[Records, list[float], list[float]]:
         """Records, losses and gradient norms since the last call."""
@@ -154,3 +161,12 @@ class Head:
             self.gradient_norms = [float(norm) for norm in state.get("GradientNorms", [])]
         with usable("Counters", where):
             self.counters |= {name: int(count) for name, count in state.get("Counters", {}).items()}
+
+
+def _norm(gradients: list[Tensor]) -> Tensor:
+    """The norm of all gradients together."""
+    if not gradients:
+        return torch.zeros(())
+    device = gradients[0].device
+    norms = [norm.to(device) for norm in torch._foreach_norm(gradients)]
+    return torch.linalg.vector_norm(torch.stack(norms))

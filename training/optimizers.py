@@ -19,6 +19,7 @@ from s3prl.utility.typed import at_least, checked, within
 NO_DECAY = ("bias", "LayerNorm.weight")  # parts of parameter names
 LR = 2e-4
 WARMUP = 0.07  # of total_steps
+IMPLEMENTATIONS = {"fused", "foreach", "capturable", "differentiable"}  # fields that choose how, not what
 Positive = Annotated[float, at_least(0)]
 Betas = tuple[Positive, Positive]
 
@@ -185,9 +186,11 @@ def get_optimizer(models: list[nn.Module], total_steps: int, config: dict[str, A
     if not params:
         raise UserError("There is nothing to train: no parameter of the models requires a gradient.")
     try:
-        return build(params, total_steps, **fields)
+        optimizer = build(params, total_steps, **fields)
     except (TypeError, ValueError) as error:
         raise UserError(f"The optimizer block of the config was refused by {name}: {error}") from error
+    optimizer.register_load_state_dict_pre_hook(_with_own_implementation)
+    return optimizer
 
 
 def _plain(cls: type[Optimizer], usual_eps: float) -> Callable[..., Optimizer]:
@@ -243,7 +246,11 @@ def _torch_optim(
     cls = classes[torch_optim_name]
     valid = [name for name in inspect.signature(cls).parameters if name != "params"]
     check_fields(fields, valid, f"optimizer ({torch_optim_name})")
-    return cls(list(params.values()), **{key: _loosely(value) for key, value in fields.items()})
+    fields = {key: _loosely(value) for key, value in fields.items()}
+    tensors = list(params.values())
+    if cls in (torch.optim.Adam, torch.optim.AdamW) and not fields.keys() & IMPLEMENTATIONS:
+        fields["fused"] = _fused(tensors)
+    return cls(tensors, **fields)
 
 
 BUILDERS: dict[str, Callable[..., Optimizer]] = {
@@ -298,6 +305,12 @@ def _fused(params: Iterable[Tensor]) -> bool | None:
     """True where one fused kernel can update them all, also on a CPU; else PyTorch chooses."""
     kinds = {(param.device.type, param.is_floating_point()) for param in params}
     return True if kinds in ({("cpu", True)}, {("cuda", True)}) else None
+
+
+def _with_own_implementation(optimizer: Optimizer, saved: dict[str, Any]) -> dict[str, Any]:
+    """A state dict that keeps fused what is fused here, whatever its run had on its device and version."""
+    own = {"fused": optimizer.defaults["fused"]} if "fused" in optimizer.defaults else {}
+    return {**saved, "param_groups": [{**group, **own} for group in saved["param_groups"]]}
 
 
 def _loosely(value: object) -> Any:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from s3prl.utility.errors import UserError
+from s3prl.utility.padding import unpadded
 
 from .features.frames import check_lengths
 from .pickling import Tap, make_picklable
@@ -213,6 +214,7 @@ class Layers(NamedTuple):
 
     stacked: Tensor | list[Tensor]  # [layers, batch, frames, dim], or [batch, frames, dim] for each layer
     frames: list[int]  # valid frames of each utterance
+    means: bool = False  # over time: every utterance has one frame, the mean of its normalised ones
 
 
 class Featurizer(nn.Module):
@@ -297,7 +299,8 @@ class Featurizer(nn.Module):
             )
         return [feature[self.layer_selection]]
 
-    def _normalized(self, layer: Tensor) -> Tensor:
+    def normalized(self, layer: Tensor) -> Tensor:
+        """A layer [..., dim], normalised over its dimensions if that is asked for."""
         return F.layer_norm(layer, layer.shape[-1:]) if self.normalize else layer
 
     def frames_of(self, samples: int, padded_frames: int) -> int:
@@ -331,6 +334,10 @@ class Featurizer(nn.Module):
 
     def mix(self, layers: Layers) -> list[Tensor]:
         """One feature of all layers: unpadded [frames, dim] of every utterance."""
+        return unpadded(self.mix_padded(layers), layers.frames)
+
+    def mix_padded(self, layers: Layers) -> Tensor:
+        """One feature of all layers, [batch, frames, dim]; anything may stand behind an utterance's end."""
         stacked = layers.stacked
         if len(stacked) != self.layer_count:
             raise ValueError(
@@ -338,15 +345,14 @@ class Featurizer(nn.Module):
                 "Layer drop does that in fine-tuning: use -f with -s last_hidden_state, or switch it off."
             )
         if self.layer_count == 1:
-            mixed = self._normalized(stacked[0])
-        else:
-            if isinstance(stacked, Tensor):
-                stacked = self._normalized(stacked)
-            else:
-                stacked = torch.stack([self._normalized(layer) for layer in stacked])
-            weights = self.weights.float().softmax(-1)  # in float32: bf16 rounds two layers to one weight
-            mixed = torch.einsum("l,lbtd->btd", weights.to(stacked.dtype), stacked)
-        return [one[:valid] for one, valid in zip(mixed, layers.frames, strict=True)]
+            return stacked[0] if layers.means else self.normalized(stacked[0])
+        if not isinstance(stacked, Tensor):
+            stacked = torch.stack([self.normalized(layer) for layer in stacked])
+        elif not layers.means:
+            stacked = self.normalized(stacked)
+        weights = self.weights.float().softmax(-1)  # in float32: bf16 rounds two layers to one weight
+        mixed = torch.mv(stacked.flatten(1).t(), weights.to(stacked.dtype))
+        return mixed.view(stacked.shape[1:])
 
     def forward(self, paired_wavs: Sequence[Wav], paired_features: dict[str, Any]) -> list[Tensor]:
         """The feature of every utterance: unpadded [frames, dim], in the order of `paired_wavs`."""

@@ -78,11 +78,10 @@ class FrameTask(Task):
         """The cross entropy of a batch, a mean over its frames."""
         fitted = fit_to_labels(features, [len(target) for target in targets], self.repeats)
         device = features[0].device
-        truth = pad_sequence(
-            [torch.from_numpy(target).to(device) for target in targets], True, padding_value=IGNORED
-        )
+        truth = pad_sequence([torch.from_numpy(target) for target in targets], True, padding_value=IGNORED)
+        truth = truth.to(device)
         lengths = torch.tensor([len(target) for target in targets], device=device)
-        scores, _ = self.model(pad_sequence(fitted, batch_first=True), lengths)  # [batch, frames, classes]
+        scores, _ = self.model(fitted, lengths)  # [batch, frames, classes]
         losses = F.cross_entropy(
             scores.float().transpose(1, 2), truth, ignore_index=IGNORED, reduction="none"
         )
@@ -107,10 +106,17 @@ class FrameTask(Task):
         self.write_lines(f"{split}_acc.txt", (f"{name} {acc:.6f}" for name, acc in rows))
 
 
-def fit_to_labels(features: Sequence[Tensor], labels: Sequence[int], repeats: int) -> list[Tensor]:
-    """Features [frames, dim] with every frame `repeats` times, cut or lengthened to the numbers of labels."""
-    fitted = []
-    for feature, wanted in zip(features, labels, strict=True):
-        index = torch.arange(wanted, device=feature.device) // repeats
-        fitted.append(feature[index.clamp(max=len(feature) - 1)])
-    return fitted
+def fit_to_labels(features: Sequence[Tensor], labels: Sequence[int], repeats: int) -> Tensor:
+    """Every frame `repeats` times, then as many as there are labels: [batch, most labels, dim].
+
+    Args:
+        features: [frames, dim] of every utterance, a frame or more; the last one is repeated if needed.
+        labels: how many each utterance has; behind them are zeros.
+    """
+    device = features[0].device
+    frames, labels = torch.tensor([len(feature) for feature in features]), torch.tensor(labels)
+    place = torch.arange(int(labels.max()))
+    row = torch.minimum(place // repeats, frames[:, None] - 1)  # of its utterance: [batch, most labels]
+    row += (frames.cumsum(0) - frames)[:, None]  # of all
+    padding = (place >= labels[:, None])[..., None]
+    return F.embedding(row.to(device), torch.cat(features)).masked_fill(padding.to(device), 0)

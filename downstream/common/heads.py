@@ -60,7 +60,11 @@ class MeanPooling(nn.Module):
     def forward(
         self, feature_BxTxH: Tensor, features_len: Tensor | Sequence[int], **kwargs: object
     ) -> tuple[Tensor, Tensor]:
-        valid = valid_frames(features_len, feature_BxTxH.size(1), feature_BxTxH.device)
+        frames, device = feature_BxTxH.size(1), feature_BxTxH.device
+        if not isinstance(features_len, Tensor) and min(features_len) == frames > 0:  # nothing is padding
+            ones = torch.ones(len(features_len), dtype=torch.long, device=device)
+            return (feature_BxTxH.squeeze(1) if frames == 1 else feature_BxTxH.sum(1) / frames), ones
+        valid = valid_frames(features_len, frames, device)
         total = feature_BxTxH.masked_fill(~valid[..., None], 0).sum(1)
         count = valid.sum(1)
         return total / count.clamp(min=1)[:, None], torch.ones_like(count)
@@ -121,6 +125,34 @@ class UtteranceLevel(nn.Module):
             hidden_state, features_len = self.pre_net(hidden_state, features_len)
         pooled, features_len = self.pooling(hidden_state, features_len)
         return self.post_net(pooled, features_len)
+
+
+def reads_mean(head: nn.Module) -> bool:
+    """Whether a head's output depends on its input only through the input's mean over the valid frames."""
+    if type(head) is not UtteranceLevel or type(head.pooling) is not MeanPooling:
+        return False
+    return head.pre_net is None or (type(head.pre_net) is FrameLevel and not len(head.pre_net.hiddens))
+
+
+def linear_layers(head: nn.Module) -> list[nn.Linear] | None:
+    """The layers of a head that is nothing but a mean over time and linear layers; None for another one."""
+    if not reads_mean(head) or type(head.post_net) is not FrameLevel or len(head.post_net.hiddens):
+        return None
+    return [*([head.pre_net.linear] if head.pre_net is not None else []), head.post_net.linear]
+
+
+def folded(layers: Sequence[nn.Linear]) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the one linear layer that linear layers in a row make.
+
+    Computing it costs less than applying the layers one by one where there are fewer outputs than inputs in
+    the batch, since only the first of them sees the batch.
+    """
+    *earlier, last = layers
+    weight, bias = last.weight, last.bias
+    for layer in reversed(earlier):
+        bias = torch.addmv(bias, weight, layer.bias)
+        weight = weight @ layer.weight
+    return weight, bias
 
 
 def get_downstream_model(input_dim: int, output_dim: int, config: dict) -> nn.Module:

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
 from s3prl.utility.metric import Metric
+from s3prl.utility.padding import padded
 from s3prl.utility.typed import at_least, typed
 
 from .ark import add_to_ark, write_ark
@@ -149,7 +149,7 @@ class SequenceTask(Task):
     def recognize(self, features: list[Tensor]) -> tuple[Tensor, list[int]]:
         """List of [frames, upstream_dim] -> log probabilities [batch, frames', symbols] and their lengths."""
         lengths = [len(feature) for feature in features]
-        projected = self.projector(pad_sequence(features, batch_first=True))
+        projected = self.projector(padded(features))
         scores, lengths = self.model(projected, lengths)
         return scores.float().log_softmax(dim=-1), lengths  # in float32 also under autocast
 

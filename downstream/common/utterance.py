@@ -11,13 +11,13 @@ from typing import Annotated, Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
 from s3prl.utility.metric import Metric
+from s3prl.utility.padding import padded
 from s3prl.utility.typed import at_least, choice
 
 from .dataset import LoaderSettings
-from .heads import HEADS, get_downstream_model
+from .heads import HEADS, folded, get_downstream_model, linear_layers, reads_mean
 from .items import Item
 from .task import Records, Task, model_settings, record_loss
 
@@ -33,8 +33,7 @@ class ModelSettings:
 class UtteranceTask(Task):
     """Classification of whole utterances, judged by accuracy.
 
-    A subclass lists `items` whose labels are among `classes`. With the default head, mean pooling behind a
-    linear projection, it may declare `reads = "mean"`.
+    A subclass lists `items` whose labels are among `classes`.
     """
 
     metric = Metric("acc")
@@ -64,6 +63,12 @@ class UtteranceTask(Task):
         self.projector = nn.Linear(upstream_dim, width)
         self.model = get_downstream_model(width, len(self.classes), modelrc)
 
+    @property
+    def reads(self) -> str:
+        """Of Task: "mean" where mean pooling follows linear layers only."""
+        own = type(self).forward is UtteranceTask.forward and type(self).classify is UtteranceTask.classify
+        return "mean" if own and reads_mean(self.model) else "frames"
+
     def target(self, item: Item) -> int:
         """The number of the item's class.
 
@@ -76,7 +81,7 @@ class UtteranceTask(Task):
     def forward(
         self,
         split: str,
-        features: list[Tensor],
+        features: list[Tensor] | Tensor,
         targets: list[int],
         items: list[Item],
         records: Records,
@@ -93,10 +98,14 @@ class UtteranceTask(Task):
             records["predicted"] += [self.classes[index] for index in predicted.tolist()]
         return record_loss(records, F.cross_entropy(scores.float(), targets, reduction="none"))
 
-    def classify(self, features: list[Tensor]) -> Tensor:
-        """List of [frames, upstream_dim] -> scores [batch, classes]."""
-        lengths = torch.tensor([len(feature) for feature in features], device=features[0].device)
-        scores, _ = self.model(self.projector(pad_sequence(features, batch_first=True)), lengths)
+    def classify(self, features: list[Tensor] | Tensor) -> Tensor:
+        """[frames, upstream_dim] of each utterance -> scores [batch, classes]."""
+        means = isinstance(features, Tensor)  # [batch, 1, upstream_dim], see Task.reads
+        if means and len(self.classes) < len(features) and (layers := linear_layers(self.model)):
+            return F.linear(features[:, 0], *folded([self.projector, *layers]))
+        # A list: no mask where nothing is padding.
+        lengths = [1] * len(features) if means else [feature.size(0) for feature in features]
+        scores, _ = self.model(self.projector(padded(features)), lengths)
         return scores
 
     def scores(self, split: str, records: Records) -> dict[str, float]:
@@ -109,3 +118,14 @@ class UtteranceTask(Task):
         for kind, column in (("predict", "predicted"), ("truth", "truth")):
             rows = sorted(zip(records["name"], records[column], strict=True))
             self.write_lines(f"{split}_{kind}.txt", (f"{name} {label}" for name, label in rows))
+
+
+def check_head(modelrc: dict[str, Any]) -> None:
+    """Find mistakes in the block of the head, without building it at its size.
+
+    Raises:
+        UserError: a field is unknown, missing or impossible.
+    """
+    model_settings(ModelSettings, modelrc, HEADS)
+    with torch.device("meta"):
+        get_downstream_model(1, 1, modelrc)

@@ -13,11 +13,12 @@ from conftest import metrics, same
 import s3prl.downstream
 from s3prl.downstream.common.dataset import ItemDataset, LoaderSettings, training_loader
 from s3prl.downstream.common.frame import fit_to_labels
-from s3prl.downstream.common.items import Item
+from s3prl.downstream.common.items import Crop, Item
 from s3prl.downstream.common.task import Task
+from s3prl.downstream.common.utterance import UtteranceTask
 from s3prl.training import checkpoint as checkpoints
+from s3prl.training.plan import Shard, plan_epoch
 from s3prl.training.report import MetricLogger
-from s3prl.training.sampling import Shard, plan_epoch
 from s3prl.utility.metric import Metric
 from s3prl.utility.recordings import Recording
 
@@ -31,7 +32,7 @@ from s3prl.utility.recordings import Recording
 
 
 class DownstreamExpert(UtteranceTask):
-    name, reads, balanced, crop = "tones", "mean", True, 0.3
+    name, balanced, crop = "tones", True, 0.3
 
     def __init__(self, upstream_dim, downstream_expert, expdir, runner=None, launch_dir=None, **kwargs):
         self.datarc = downstream_expert["datarc"]
@@ -162,6 +163,60 @@ def test_classes_come_equally_often_when_asked():
     )
 
 
+def test_a_smaller_last_batch_is_left_out_when_asked():
+    items = [Item(str(index), Recording("x"), "any") for index in range(10)]
+    dataset = ItemDataset(items, lambda item: item.label)
+    for balance in (None, lambda item: item.label):
+        for drop_last, sizes in ((False, [4, 4, 2]), (True, [4, 4])):
+            plan = plan_epoch(training_loader(dataset, LoaderSettings(4), balance, drop_last), 1, 0, Shard())
+            assert [len(indices) for ((indices, _),) in plan] == sizes
+
+
+def test_choices_are_what_an_item_can_be_heard_as():
+    cropped = Item("b", Recording("b"), "any", crop=Crop(1.0, 3))
+    items = [Item("a", Recording("a"), "any"), cropped]
+    dataset = ItemDataset(items, lambda item: item.label)
+    assert dataset.choices(0) == [Recording("a")] and dataset[0][0] == Recording("a")
+    assert dataset.choices(1) == Recording("b").crops(1.0, 3) and dataset[1][0] in dataset.choices(1)
+    everywhere = ItemDataset(items, lambda item: item.label, crop=2.0)
+    assert everywhere.choices(0) is None and everywhere[0][0].drawn
+    assert everywhere.choices(1) == dataset.choices(1)
+
+
+class PeakTask(UtteranceTask):
+    """Has a way of its own from features to scores."""
+
+    name = "peak"
+
+    def classify(self, features):
+        return self.model.post_net(self.projector(torch.stack([one.amax(0) for one in features])))[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "head", "reads"),
+    [
+        (UtteranceTask, {}, "mean"),
+        (UtteranceTask, {"pooling": "MeanPooling", "pre_net": {"select": "FrameLevel"}}, "mean"),
+        (UtteranceTask, {"post_net": {"select": "FrameLevel", "FrameLevel": {"hiddens": [5]}}}, "mean"),
+        (
+            UtteranceTask,
+            {"pre_net": {"select": "FrameLevel", "FrameLevel": {"hiddens": [5]}}},
+            "frames",
+        ),
+        (UtteranceTask, {"pooling": "AttentivePooling"}, "frames"),
+        (PeakTask, {}, "frames"),
+    ],
+)
+def test_a_head_that_reads_only_the_mean_says_so_and_gives_the_same_for_it(tmp_path, kind, head, reads):
+    torch.manual_seed(0)
+    modelrc = {"projector_dim": 6, "select": "UtteranceLevel", "UtteranceLevel": head}
+    task = kind(3, ["a", "b"], LoaderSettings(4), modelrc, expdir=str(tmp_path))
+    assert task.reads == reads
+    features = [torch.randn(frames, 3) for frames in (4, 9)]
+    of_frames, of_means = task.classify(features), task.classify([one.mean(0)[None] for one in features])
+    assert torch.allclose(of_frames, of_means, atol=1e-6) == (reads == "mean")
+
+
 def test_a_frame_task_learns_where_one_tone_ends(plug_in, downstream):
     rng = np.random.default_rng(1)
     for split, count in (("train", 8), ("dev", 4)):
@@ -180,9 +235,11 @@ def test_a_frame_task_learns_where_one_tone_ends(plug_in, downstream):
 
 def test_features_are_fitted_to_labels_of_another_rate():
     feature = torch.arange(3.0)[:, None]
-    assert fit_to_labels([feature], [5], repeats=2)[0][:, 0].tolist() == [0, 0, 1, 1, 2]
-    assert fit_to_labels([feature], [5], repeats=1)[0][:, 0].tolist() == [0, 1, 2, 2, 2]
-    assert fit_to_labels([feature], [2], repeats=1)[0][:, 0].tolist() == [0, 1]
+    assert fit_to_labels([feature], [5], repeats=2)[0, :, 0].tolist() == [0, 0, 1, 1, 2]
+    assert fit_to_labels([feature], [5], repeats=1)[0, :, 0].tolist() == [0, 1, 2, 2, 2]
+    assert fit_to_labels([feature], [2], repeats=1)[0, :, 0].tolist() == [0, 1]
+    together = fit_to_labels([feature, feature + 3], [2, 4], repeats=1)
+    assert together[..., 0].tolist() == [[0, 1, 0, 0], [3, 4, 5, 5]]
 
 
 def test_an_unknown_option_of_a_head_is_named(plug_in, downstream, capsys):

@@ -192,6 +192,33 @@ def test_a_public_checkpoint_with_the_step_in_every_parameter_resumes_at_that_st
     train(net, resumed, first=5)
 
 
+@pytest.mark.parametrize("name", ["TorchOptim", "Adam"])
+def test_a_run_that_began_with_another_implementation_goes_on_with_the_fused_one(name):
+    config = {"name": name, "lr": 0.01}
+    plain = {"name": "TorchOptim", "torch_optim_name": "Adam", "lr": 0.01, "fused": False}
+    if name == "TorchOptim":
+        config["torch_optim_name"] = "Adam"
+    unbroken, parts = Net(), Net()
+    optimizer = get_optimizer([unbroken], 20, config)
+    assert optimizer.param_groups[0]["fused"] is True
+    train(unbroken, optimizer)
+    before = get_optimizer([parts], 20, plain)
+    assert before.param_groups[0]["fused"] is False
+    train(parts, before, last=9)
+    resumed = get_optimizer([parts], 20, config)
+    resumed.load_state_dict(before.state_dict())
+    assert resumed.param_groups[0]["fused"] is True
+    train(parts, resumed, first=9)
+    torch.testing.assert_close(state_of(parts), state_of(unbroken), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("field", ["fused", "foreach", "capturable", "differentiable"])
+def test_a_config_may_choose_the_implementation_itself(field):
+    config = {"name": "TorchOptim", "torch_optim_name": "Adam", "lr": 0.01, field: True}
+    optimizer = get_optimizer([Net()], 20, config)
+    assert optimizer.param_groups[0][field] is True
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
