@@ -2,11 +2,12 @@
 
 import argparse
 import importlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
+from s3prl.training.randomness import random_state, set_random_state
 from s3prl.upstream.build import build_upstream, task_name
 from s3prl.upstream.interfaces import Featurizer, traits_of
 from s3prl.utility import processes
@@ -19,30 +20,49 @@ DOWNSTREAM_DOORS = ("get_dataloader", "log_records")
 ADVICE = "Use the arguments and config of its training."
 
 
+class Foundation(NamedTuple):
+    """An upstream, ready for use, and the random states that building it has left.
+
+    Several heads that are built on it, each from these states, get the weights that each would get alone.
+    """
+
+    upstream: nn.Module
+    random: dict[str, Any]
+
+
+def build_foundation(
+    args: argparse.Namespace, checkpoint: dict[str, Any], device: torch.device
+) -> Foundation:
+    """The upstream of a run, with the checkpoint's weights.
+
+    Raises:
+        UserError: it cannot be built, or the weights do not fit.
+    """
+    upstream = _ready("Upstream", _build_upstream(args), args, checkpoint, device)
+    upstream.train(args.upstream_trainable)
+    upstream.requires_grad_(args.upstream_trainable)
+    return Foundation(upstream, random_state())
+
+
 def build_models(
     args: argparse.Namespace,
     config: dict[str, Any],
     checkpoint: dict[str, Any],
     device: torch.device,
+    foundation: Foundation,
     keep_scores: bool = True,
 ) -> dict[str, nn.Module]:
     """The models by their name in a checkpoint, in the order data flows, with the checkpoint's weights.
 
     Args:
+        foundation: whose upstream the others are built on.
         keep_scores: also take the best score so far from the checkpoint (see `score_buffers`).
 
     Raises:
-        UserError: an upstream or task that cannot be built, or weights that do not fit.
+        UserError: a task that cannot be built, or weights that do not fit.
     """
-
-    def ready(name: str, model: nn.Module) -> nn.Module:
-        weights = checkpoint.get(name)
-        if weights or (weights is not None and name == "Downstream"):
-            keep = () if keep_scores or name != "Downstream" else score_buffers(model)
-            load_weights(model, weights, f"{args.init_ckpt} ({name})", advice=ADVICE, keep=keep)
-        return model.to(device)
-
-    upstream = ready("Upstream", _build_upstream(args))
+    upstream = foundation.upstream
+    set_random_state(foundation.random)
     featurizer = Featurizer(
         upstream,
         feature_selection=args.upstream_feature_selection,
@@ -50,11 +70,26 @@ def build_models(
         layer_selection=args.upstream_layer_selection,
         normalize=args.upstream_feature_normalize,
     )
-    featurizer = ready("Featurizer", featurizer)
-    downstream = ready("Downstream", _build_downstream(args, config, featurizer))
-    upstream.train(args.upstream_trainable)
-    upstream.requires_grad_(args.upstream_trainable)
+    featurizer = _ready("Featurizer", featurizer, args, checkpoint, device)
+    downstream = _build_downstream(args, config, featurizer)
+    downstream = _ready("Downstream", downstream, args, checkpoint, device, keep_scores)
     return {"Upstream": upstream, "Featurizer": featurizer, "Downstream": downstream}
+
+
+def _ready(
+    name: str,
+    model: nn.Module,
+    args: argparse.Namespace,
+    checkpoint: dict[str, Any],
+    device: torch.device,
+    keep_scores: bool = True,
+) -> nn.Module:
+    """A model on the device, with the weights that a checkpoint has for it."""
+    weights = checkpoint.get(name)
+    if weights or (weights is not None and name == "Downstream"):
+        keep = () if keep_scores or name != "Downstream" else score_buffers(model)
+        load_weights(model, weights, f"{args.init_ckpt} ({name})", advice=ADVICE, keep=keep)
+    return model.to(device)
 
 
 def score_buffers(expert: nn.Module) -> list[str]:

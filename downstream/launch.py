@@ -11,7 +11,7 @@ from s3prl.utility.download import downloads_in
 from s3prl.utility.errors import faults_explained
 from s3prl.utility.files import remove_partial_files
 
-from . import experiment
+from . import experiment, sweep
 
 # PyTorch is imported inside of functions, behind `experiment.build`: mistakes are told at once.
 
@@ -27,7 +27,8 @@ def run(args: argparse.Namespace) -> None:
         UserError: a mistake that the user can mend, or a fault of the file system.
         Terminated: the cluster or Ctrl-C asked for an end, and the state is saved.
     """
-    plan = experiment.build(args)
+    rates = vars(args).pop("sweep_lr", None)
+    plan = experiment.build(args) if rates is None else sweep.build(args, rates)
     from s3prl.utility import processes
 
     args = plan.args
@@ -36,12 +37,17 @@ def run(args: argparse.Namespace) -> None:
     chosen, args.device = args.device, choose_device(args.device)
     if args.local_rank is not None:
         args.device = processes.start(args.backend, args.device, args.local_rank)
+    for head in plan.heads:
+        head.args.local_rank, head.args.device = args.local_rank, args.device
     try:
         if processes.is_leader():
             reason = " (PyTorch sees no CUDA GPU)" if chosen is None and args.device == "cpu" else ""
             print(f"[Device] {args.device}{reason}, {processes.world_size()} process(es)", flush=True)
         with processes.losses_explained():
-            _run_in_folder(plan)
+            if plan.heads:
+                _sweep_in_folders(plan)
+            else:
+                _run_in_folder(plan)
     finally:
         processes.stop()
 
@@ -73,6 +79,25 @@ def _run_in_folder(plan: experiment.Experiment) -> None:
             from s3prl.utility.huggingface import push_experiment
 
             print(f"[Hub] Shared at {push_experiment(args)}")
+        processes.wait()  # a process that leaves early breaks what the others still send
+
+
+def _sweep_in_folders(plan: experiment.Experiment) -> None:
+    from s3prl.training.expdir import claimed
+    from s3prl.training.randomness import seed_generators
+    from s3prl.utility import processes
+
+    with ExitStack() as stack:
+        stack.enter_context(_process_settings(plan.args))
+        if processes.is_leader():
+            for one in (plan, *plan.heads):
+                folder = Path(one.args.expdir)
+                stack.enter_context(claimed(folder))
+                remove_partial_files(folder)
+                experiment.write_records(one, folder)
+        processes.wait()
+        seed_generators(plan.args.seed)
+        sweep.train(plan)
         processes.wait()  # a process that leaves early breaks what the others still send
 
 

@@ -64,7 +64,7 @@ def same(one, other) -> bool:
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch):
     """Drawing takes a second and most tests train; a test of the pictures undoes this."""
-    monkeypatch.setattr("s3prl.training.summary.draw_curves", lambda folder: [])
+    monkeypatch.setattr("s3prl.training.summary.draw_curves", lambda *folders: [])
 
 
 @pytest.fixture

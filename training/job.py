@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from .report import MetricLogger
+from .sampling import Ready
 from .settings import RunnerSettings
 
 Records = dict[str, list]
@@ -104,6 +105,17 @@ class Job(ABC):
         """
         return item
 
+    def get_ready(self, loader: DataLoader) -> None:  # noqa: B027 (most jobs have nothing to do)
+        """Prepare for many epochs what can be; called once, before training, on every process.
+
+        Args:
+            loader: of the training set.
+        """
+
+    def ready(self, split: str) -> Ready | None:
+        """The items of a split, where the job has them at hand; None has the loader load them."""
+        return None
+
     @abstractmethod
     def note_dropped(self, notes: Sequence[Any]) -> None:
         """Write down at once what `prepare` said of items that it dropped; called on every process."""
@@ -114,5 +126,6 @@ class Job(ABC):
 
     def autocast(self) -> AbstractContextManager:
         """The precision that `runner.fp16` or `runner.bf16` asks for."""
-        kind = torch.float16 if self.settings.fp16 else torch.bfloat16
-        return torch.autocast(self.device.type, kind, enabled=self.settings.fp16 or self.settings.bf16)
+        if not (self.settings.fp16 or self.settings.bf16):
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.float16 if self.settings.fp16 else torch.bfloat16)

@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +71,8 @@ class MetricLogger:
             self._writer.close()
 
 
-def draw_curves(expdir: Path) -> list[Path]:
-    """Draw `curves.png` and `curves.pdf` from metrics.jsonl; returns their paths.
+def draw_curves(expdir: Path, runs: Sequence[Path] = ()) -> list[Path]:
+    """Draw `curves.png` and `curves.pdf` from metrics.jsonl, or those of several runs; returns their paths.
 
     A run never fails for want of a picture: a full disk, a missing Matplotlib or whatever else is told in a
     line, and the list is empty.
@@ -80,7 +80,7 @@ def draw_curves(expdir: Path) -> list[Path]:
     try:
         from s3prl.utility import curves  # only here: Matplotlib takes its time to load
 
-        return curves.draw([read_run(expdir)], expdir)
+        return curves.draw([read_run(run) for run in runs or [expdir]], expdir)
     except Exception as error:
         print(f"warning: {expdir}: the curves are not drawn: {first_line(error)}", file=sys.stderr)
         return []

@@ -11,6 +11,7 @@ from s3prl.utility.errors import UserError
 
 from .checkpoint import usable
 from .optimizers import get_optimizer
+from .plan import Shard
 
 NAMES = ("optimizer.name", "optimizer.torch_optim_name")
 ONLY_AT_START = {"Adagrad": "initial_accumulator_value", "Rprop": "lr"}  # no update reads them again
@@ -97,7 +98,27 @@ def move_schedule(scheduler: LambdaLR, step: int) -> None:
     scheduler.load_state_dict({**state, **moved})
 
 
-def saved_accumulation(state: dict[str, Any], otherwise: int) -> int:
+def check_global_batch(state: dict[str, Any], shard: Shard) -> None:
+    """Raise a UserError unless a checkpoint's run had global batches of as many micro-batches as now."""
+    before = state.get("WorldSize") or 1
+    accumulated = state.get("Accumulate") or _saved_accumulation(state, shard.accumulate)
+    if before * accumulated == shard.parts:
+        return
+    if before == shard.world_size:
+        raise UserError(
+            f"config.runner.gradient_accumulate_steps: the run has {accumulated}, now it is "
+            f"{shard.accumulate}, which changes the global batch. Leave it at {accumulated}, or keep the "
+            "product of processes and gradient_accumulate_steps."
+        )
+    raise UserError(
+        f"The run was trained by {before} process(es), now there are {shard.world_size}, which "
+        f"changes the global batch. Launch {before} (torchrun --nproc_per_node {before}), or keep "
+        "the product of processes and gradient_accumulate_steps with "
+        '-o "config.runner.gradient_accumulate_steps=…".'
+    )
+
+
+def _saved_accumulation(state: dict[str, Any], otherwise: int) -> int:
     """`gradient_accumulate_steps` of a run whose checkpoint has only its config."""
     runner = (state.get("Config") or {}).get("runner")
     return (runner.get("gradient_accumulate_steps") or 1) if isinstance(runner, dict) else otherwise

@@ -10,8 +10,8 @@ from s3prl.utility.results import BEST, JSONL, best_of
 
 from .head import Head
 from .job import Job
+from .plan import Shard
 from .report import draw_curves
-from .sampling import Shard
 
 
 def opening(job: Job, loader: DataLoader, shard: Shard, epoch_updates: int | None) -> list[str]:
@@ -88,10 +88,17 @@ def closing(job: Job, head: Head) -> str:
     if best is not None and best.declared:
         metric, where = best.metric, f" ({BEST})" if BEST in kept else ""
         lines.append(f"Best {metric.name} on {metric.split}: {best.score:.4g} at step {best.step}{where}.")
-    if BEST in kept:
-        evaluated = job.test_split() or (best.metric.split if best is not None else "SPLIT")
-        lines.append(
-            f"Evaluate it: {command_line('evaluate')} -t {shlex.quote(evaluated)} "
-            f"-e {shlex.quote(str(folder / BEST))}"
-        )
+    lines += evaluation_advice(job)
     return "\n".join(f"[Runner] {line}" for line in lines)
+
+
+def evaluation_advice(job: Job) -> list[str]:
+    """A line with the command that evaluates the best checkpoint; none where there is none."""
+    path = job.expdir / BEST
+    if not path.is_file():
+        return []
+    best = best_of(job.expdir)
+    evaluated = job.test_split() or (best.metric.split if best is not None else "SPLIT")
+    return [
+        f"Evaluate it: {command_line('evaluate')} -t {shlex.quote(evaluated)} -e {shlex.quote(str(path))}"
+    ]

@@ -120,11 +120,13 @@ def apply_override(
     args: argparse.Namespace,
     config: dict[str, Any],
     optional: dict[str, tuple[str, ...]] | None = None,
+    tell: bool = True,
 ) -> None:
     """Set the fields of `text` in `args` and `config`, in place, and report each on stderr.
 
     Args:
         optional: config sections with the fields that exist even where the file does not name them.
+        tell: False reports nothing.
 
     Raises:
         UserError: a field that exists neither in the config nor in `optional`; `+config.…` adds one.
@@ -136,7 +138,7 @@ def apply_override(
             _set_argument(args, names, value)
         else:
             _set_config(config, names, value, adding, optional or {})
-        if is_first():
+        if tell and is_first():
             print(f"[Override] - {field} = {value!r}", file=sys.stderr)
 
 

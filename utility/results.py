@@ -160,9 +160,15 @@ def table(runs: Sequence[Run]) -> str:
     left = 3  # columns of words
     if not several:
         texts, left = [text[1:] for text in texts], 2
-    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-    texts.insert(1, ["-" * width for width in widths])
-    return "\n".join(_aligned(text, widths, left) for text in texts)
+    return aligned(texts, left)
+
+
+def aligned(rows: Sequence[Sequence[str]], left: int) -> str:
+    """Rows of a table as text, a line under the first; `left` columns are words, the others numbers."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    title, *others = rows
+    ruled = [title, ["-" * width for width in widths], *others]
+    return "\n".join(_aligned(row, widths, left) for row in ruled)
 
 
 def _rows(run: Run) -> Iterator[tuple[str, str, int, dict[str, float]]]:
@@ -185,7 +191,7 @@ def _rows(run: Run) -> Iterator[tuple[str, str, int, dict[str, float]]]:
                 yield split, place, step, metrics
 
 
-def _aligned(row: list[str], widths: list[int], left: int) -> str:
+def _aligned(row: Sequence[str], widths: list[int], left: int) -> str:
     words = map(str.ljust, row[:left], widths[:left])
     return "  ".join([*words, *map(str.rjust, row[left:], widths[left:])])
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from s3prl.utility import results
+from s3prl.utility import results, sweeps
 from s3prl.utility.arguments import command_parser
 from s3prl.utility.commands import tensorboard_command
 from s3prl.utility.errors import command, first_line
@@ -33,6 +33,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name, run in zip(results.names_of(runs), runs, strict=True):
         label = f"{name}: " if len(runs) > 1 else ""
         print(f"decided by   {label}{results.decision(run)}")
+    for parent in dict.fromkeys(run.folder.parent for run in runs):
+        shown = {run.folder.name for run in runs if run.folder.parent == parent}
+        heads = [sweeps.folder_of(parent, rate) for rate in sweeps.heads_in(parent)]
+        heads = [sweeps.head_of(folder) for folder in heads if folder.name in shown]
+        if len(heads) > 1:
+            print(f"\nsweep        {parent}\n{sweeps.table(heads)}\n")
     print(f"curves       {_draw(runs, options.output)}")
     if len(runs) == 1:
         folder = runs[0].folder

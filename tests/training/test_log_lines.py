@@ -66,7 +66,7 @@ def test_verbose_prints_every_log(job, capsys):
 
 def test_a_line_names_the_memory_of_a_gpu(job, monkeypatch):
     training = Training(job)
-    training.head.losses = [1.0, 2.0]
+    training.learners[0].head.losses = [1.0, 2.0]
     job.device = torch.device("cuda:0")
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 3 * 2**29)
     assert training._progress_line(["2 updates/s"]) == (
