@@ -14,7 +14,7 @@ import time
 
 from s3prl.downstream import experiment
 from s3prl.downstream.past_run import Typed
-from s3prl.upstream.tools.options import add_variants
+from s3prl.upstream.tools.options import add_cache_options, add_variants
 from s3prl.utility.arguments import Parser
 from s3prl.utility.commands import command_line, in_clone, localized
 from s3prl.utility.cpus import spin_briefly
@@ -31,6 +31,7 @@ examples:
   continue where it stopped             python run_downstream.py -m train -e result/downstream/my_run
   survive crashes                       ./run_while.sh python run_downstream.py -m train -a -u fbank -d asr -n my_run
   four GPUs                             torchrun --nproc_per_node 4 run_downstream.py -m train -u fbank -d asr -n my_run
+  three learning rates in one pass      python run_downstream.py -m train -u fbank -d asr -n my_sweep --sweep_lr 1e-3,1e-4,1e-5
   change settings                       ... -o "config.optimizer.lr=1e-3,,config.runner.total_steps=1000"
 """  # noqa: E501
 
@@ -79,6 +80,11 @@ def _add_experiment_options(group: argparse._ArgumentGroup) -> None:
         "-t", "--evaluate_split", nargs="+", metavar="SPLIT", default="test",
         help="the split to evaluate (default: test); with -m inference audio files, or folders of them",
     )  # fmt: skip
+    add(
+        "--sweep_lr", metavar="RATES",
+        help="train one head for each of these learning rates in one pass of the upstream: with -n NAME "
+        "--sweep_lr 1e-2,1e-3,1e-4 in NAME/lr1e-2, NAME/lr1e-3, ...; ends with a table that names the best",
+    )  # fmt: skip
     add("--seed", type=int, default=1337, help="(default: 1337)")
     add(
         "--bad_audio", choices=["error", "skip"], default="error",
@@ -123,6 +129,7 @@ def _add_machine_options(group: argparse._ArgumentGroup) -> None:
     add("--device", help="cuda, cuda:1, cpu, ... (default: cuda if there is one, else cpu)")
     add("--backend", default="nccl", help="for several processes (default: nccl; gloo where there is no GPU)")
     add("--local_rank", "--local-rank", type=int, help="filled in by the distributed launcher")
+    add_cache_options(group)
     add("--disable_cudnn", action="store_true", help="work around cuDNN errors, slowly")
     add("--verbose", action="store_true", help="print every training log, also without a terminal")
 

@@ -6,7 +6,7 @@ writes the recording down in `bad_audio.tsv` of the experiment folder.
 """
 
 import fcntl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,18 +20,20 @@ from s3prl.utility.typed import check_value
 class ReadRecordings:
     """Turns an item `(recording, ...)` of a data set into `(wave, ...)`; any other item passes as it is."""
 
-    def __init__(self, bad_audio: str = "error") -> None:
+    def __init__(self, bad_audio: str = "error", read: Callable[[Recording], Any] = read) -> None:
         """
         Args:
             bad_audio: what to do with an unreadable recording, "error" or "skip".
+            read: what takes the place of a recording; a cache may know its features already.
 
         Raises:
             UserError: it is neither.
         """
         self.skip = check_value(bad_audio, Literal["error", "skip"], "--bad_audio") == "skip"
+        self.read = read
 
     def __call__(self, item: Any) -> Any:
-        """The item with its wave, float32 [samples] at 16 kHz.
+        """The item with its wave, float32 [samples] at 16 kHz, or what `read` gives.
 
         Raises:
             AudioError: the recording cannot be read and `bad_audio` is "error".
@@ -41,7 +43,7 @@ class ReadRecordings:
             return item
         recording = item[0]
         try:
-            return (read(recording), *item[1:])
+            return (self.read(recording), *item[1:])
         except AudioError as error:
             if not self.skip:
                 raise AudioError(f"{error} (--bad_audio skip goes on without such recordings.)") from error

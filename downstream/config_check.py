@@ -4,9 +4,11 @@ import argparse
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from s3prl.training.settings import RunnerSettings
+from s3prl.upstream.cache.budget import LIMIT, PUBLIC_BATCH, parse_size
 from s3prl.utility.config import nearest
 from s3prl.utility.errors import UserError
 from s3prl.utility.typed import checked, within
@@ -39,6 +41,9 @@ class Arguments:
     upstream_alone: bool = False
     upstream_public_batch: bool | None = None
     hub: Literal["torch", "huggingface"] = "torch"
+    cache: str | None = None
+    cache_limit: str = LIMIT
+    cache_dtype: Literal["float16", "bfloat16", "float32"] = "float16"
 
 
 def check_arguments(args: argparse.Namespace) -> None:
@@ -58,6 +63,23 @@ def checked_arguments(arguments: Mapping[str, Any], where: str) -> dict[str, Any
         for name, value in arguments.items()
     }
     return checked(Arguments, plain, where, ignore_unknown=True)
+
+
+def settle_cache(args: argparse.Namespace) -> None:
+    """Check the options of the feature cache and what they exclude; with a cache utterances are alone.
+
+    Raises:
+        UserError: names the options.
+    """
+    parse_size(args.cache_limit)
+    if args.cache is None:
+        return
+    if args.upstream_trainable:
+        raise UserError("--cache keeps features of a frozen upstream, but -f trains it. Give one of them.")
+    if args.upstream_public_batch:
+        raise UserError(PUBLIC_BATCH)
+    args.cache = str(Path(args.cache).expanduser().absolute())
+    args.upstream_alone = True
 
 
 def check_config(config: dict[str, Any], mode: str) -> None:

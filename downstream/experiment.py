@@ -5,7 +5,7 @@ import os
 import shlex
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,15 @@ from s3prl.utility.launcher import say_once
 from s3prl.utility.override import apply_override
 from s3prl.utility.paths import find_path
 from s3prl.utility.plugins import absolute, check_stored
+from s3prl.utility.sweeps import heads_in
 
 from . import past_run
-from .config_check import check_arguments, check_config
+from .config_check import check_arguments, check_config, settle_cache
 from .tasks import check_task, default_config, named, tasks
 
 __all__ = ["Experiment", "build", "tasks", "write_records"]
 
+UNNAMED = "Name the experiment with -n (folder result/downstream/NAME) or its folder with -p."
 OPTIONAL_SECTIONS = ("scheduler", "specaug")
 
 
@@ -38,6 +40,7 @@ class Experiment:
     config: dict[str, Any]
     checkpoint: dict[str, Any] | None  # to resume or to take weights from
     resume: bool  # whether step, optimizer and random states are taken too
+    heads: list["Experiment"] = field(default_factory=list)  # of a sweep, which is trained in their folders
 
 
 def check_upstream(args: argparse.Namespace) -> None:
@@ -54,12 +57,13 @@ def check_upstream(args: argparse.Namespace) -> None:
         find_config(args.upstream_model_config, (args.launch_dir,))
 
 
-def build(args: argparse.Namespace) -> Experiment:
+def build(args: argparse.Namespace, tell_overrides: bool = True) -> Experiment:
     """Settle arguments, config and checkpoint in the order command line, checkpoint (-e), override (-o).
 
     Args:
         args: of the command line. `args.typed`, where there is one, tells the options that the user gave
             (see `past_run.Typed`); beside a past run, those must not contradict it.
+        tell_overrides: whether what `-o` sets is printed.
 
     Raises:
         UserError: whatever the user can mend, before any model is built.
@@ -67,8 +71,7 @@ def build(args: argparse.Namespace) -> Experiment:
     typed = vars(args).pop("typed", None)
     past_run.check_override(args.override)
     _settle_folders(args)
-    if args.expdir is None and args.expname is not None:
-        args.expdir = str(Path("result") / "downstream" / args.expname)
+    settle_expdir(args)
     if args.auto_resume and args.past_exp is None:
         args.past_exp = _states_folder(args)
     if args.past_exp is not None:
@@ -79,19 +82,31 @@ def build(args: argparse.Namespace) -> Experiment:
     else:
         args, config, checkpoint = _from_command_line(args)
     optional = {"runner": runner_fields(), "": OPTIONAL_SECTIONS}
-    apply_override(args.override, args, config, optional)
+    apply_override(args.override, args, config, optional, tell_overrides)
     args.overridden = past_run.overridden_fields(args)
     _settle_folders(args)
     args.evaluate_split = _splits_or_recordings(args.mode, args.evaluate_split)
     check_arguments(args)
+    settle_cache(args)
     check_task(args.downstream)
     check_upstream(args)
     if args.expdir is None:
-        raise UserError("Name the experiment with -n (folder result/downstream/NAME) or its folder with -p.")
+        raise UserError(UNNAMED)
+    if args.mode == "train" and args.past_exp is None and heads_in(Path(args.expdir)):
+        raise UserError(
+            f"{args.expdir} holds the heads of a sweep. Add --sweep_lr to go on with them, or choose "
+            "another -n."
+        )
     check_config(config, args.mode)
     if args.past_exp is not None:
         past_run.tell_changes(checkpoint, args, config)
     return Experiment(args, config, checkpoint, resume=args.past_exp is not None)
+
+
+def settle_expdir(args: argparse.Namespace) -> None:
+    """The folder that `-n` means, unless `-p` names one."""
+    if args.expdir is None and args.expname is not None:
+        args.expdir = str(Path("result") / "downstream" / args.expname)
 
 
 def _settle_folders(args: argparse.Namespace) -> None:

@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 from s3prl.utility.config import load_yaml
 from s3prl.utility.differences import MISSING, differences, is_within, told
 from s3prl.utility.errors import DamagedCheckpoint, UserError
+from s3prl.utility.files import states_in
 from s3prl.utility.launcher import say_once
 from s3prl.utility.override import parse_override
 from s3prl.utility.paths import find_path
+from s3prl.utility.sweeps import folder_of, heads_in
 
 from .config_check import SECTIONS, checked_arguments
 
@@ -24,7 +26,13 @@ KEPT_WITH_PAST_EXP = (
     "mode", "evaluate_split", "override", "backend", "local_rank", "past_exp", "device", "verbose",
     "auto_resume", "trust_checkpoint", "bad_audio", "disable_cudnn",
 )  # fmt: skip
-OF_A_LAUNCH = ("cache_dir", "push_to_hf_hub", "hf_hub_org")  # change no result: given ones count
+OF_A_LAUNCH = (
+    "cache_dir",
+    "cache",
+    "cache_limit",
+    "push_to_hf_hub",
+    "hf_hub_org",
+)  # change no result: given ones count
 COMPARED_OTHERWISE = ("upstream_refresh", "init_ckpt", "config", "expname", "expdir")
 TOO_LATE = {"config": "-c", "past_exp": "-e", "auto_resume": "-a", "init_ckpt": "-i", "expname": "-n"}
 MODELS = ("Upstream", "Featurizer", "Downstream")
@@ -56,12 +64,24 @@ def read_checkpoint(where: str, trust: bool) -> tuple[Path, dict[str, Any]]:
     path = find_path(where)
     check_readable(path)
     if path.is_dir():
+        _refuse_sweep(path)
         return checkpoints.load_latest(path, trust)
     try:
         return path, checkpoints.load(path, trust)
     except DamagedCheckpoint as error:
         hint = checkpoints.alternative(path.parent, [path], trust)
         raise DamagedCheckpoint(f"{error}.{hint}") from error
+
+
+def _refuse_sweep(folder: Path) -> None:
+    """Raise a UserError for the folder of a sweep, which holds several runs."""
+    heads = heads_in(folder)
+    if heads and not states_in(folder):
+        raise UserError(
+            f"{folder} holds the heads of a sweep. Name one of them: "
+            f"{', '.join(str(folder_of(folder, rate)) for rate in heads)}. The command that began the sweep "
+            "continues all of them with -a."
+        )
 
 
 def check_readable(folder: Path) -> None:

@@ -17,11 +17,13 @@ from s3prl.training import checkpoint as checkpoints
 from s3prl.training.evaluation import evaluate
 from s3prl.training.job import Job, Records
 from s3prl.training.loop import Training
+from s3prl.training.plan import Shard
+from s3prl.training.randomness import isolated_randomness
 from s3prl.training.report import MetricLogger, format_metrics
-from s3prl.training.sampling import DroppedItem, Shard, check_train_loader, training_batches
+from s3prl.training.sampling import DroppedItem, Ready, check_train_loader, training_batches
 from s3prl.training.settings import RunnerSettings
 from s3prl.upstream.encoding import Encoder
-from s3prl.upstream.interfaces import SAMPLE_RATE, Layers, traits_of
+from s3prl.upstream.interfaces import Layers, traits_of
 from s3prl.upstream.tools.recordings import named_recordings
 from s3prl.utility import processes
 from s3prl.utility.config import expand_variables
@@ -31,9 +33,10 @@ from s3prl.utility.files import write_json
 from s3prl.utility.metric import Metric
 from s3prl.utility.recordings import BadAudio, Recording
 
-from . import summary
-from .assembly import build_models, import_expert
-from .bad_audio import BadAudioList, ReadRecordings
+from . import caching, summary
+from .assembly import build_foundation, build_models, import_expert
+from .bad_audio import BadAudioList
+from .inputs import Inputs
 
 
 class Encoded(NamedTuple):
@@ -53,6 +56,7 @@ class Runner(Job):
         checkpoint: dict[str, Any] | None = None,
         resume: bool = False,
         results: str | Path | None = None,
+        beside: "Runner | None" = None,
     ) -> None:
         """
         Args:
@@ -62,6 +66,7 @@ class Runner(Job):
             resume: whether training continues the checkpoint's run, or only starts from its weights.
             results: the folder of result files, None where none can be written; what the task itself writes
                 goes to `args.expdir`.
+            beside: another runner, whose upstream and inputs are those of this one too.
         """
         self.args, self.config = args, config
         self.expanded = expand_variables(config)
@@ -73,15 +78,21 @@ class Runner(Job):
             checkpoint = checkpoints.load(args.init_ckpt, args.trust_checkpoint)
         self.checkpoint = checkpoint or {}
         self.resume = resume
-        self.prepare = ReadRecordings(args.bad_audio)
         self.results = None if results is None else Path(results)
         self.bad_audio = BadAudioList(self.results)
         self.recordings: dict[str, Path] = {}  # for inference
         if args.mode == "inference":
             self.recordings = named_recordings(args.evaluate_split)
-        self._check_task()
+        if beside is None:
+            self._check_task()
         keep_scores = resume or args.mode != "train"
-        self.models = build_models(args, self.expanded, self.checkpoint, self.device, keep_scores)
+        if beside is None:
+            self.foundation = build_foundation(args, self.checkpoint, self.device)
+        else:
+            self.foundation = beside.foundation
+        self.models = build_models(
+            args, self.expanded, self.checkpoint, self.device, self.foundation, keep_scores
+        )
         self.upstream, self.featurizer, self.downstream = self.models.values()
         numbers = sum(p.numel() for model in self.models.values() for p in model.parameters())
         use_threads_for(self.device.type, numbers)
@@ -90,9 +101,18 @@ class Runner(Job):
             for name, model in self.models.items()
             if name != "Upstream" or args.upstream_trainable
         }
-        self.encoder = Encoder(self.upstream, self.device, alone=args.upstream_alone)
         self.shards_evaluation = getattr(self.downstream, "shards_evaluation", False)
         self._specaug = self._build_specaug()
+        self.inputs = self._build_inputs() if beside is None else beside.inputs
+        self.prepare = self.inputs.prepare
+
+    def _build_inputs(self) -> Inputs:
+        args, encoder = self.args, Encoder(self.upstream, self.device, alone=self.args.upstream_alone)
+        augmented = self._specaug is not None
+        cache = caching.open_for(
+            args, self.settings, encoder, self.featurizer, self.downstream, augmented, self.autocast
+        )
+        return Inputs(encoder, self.featurizer, cache, args.bad_audio)
 
     def _check_task(self) -> None:
         """Let the task find mistakes of its config and missing data before any model is built."""
@@ -114,16 +134,15 @@ class Runner(Job):
     def encode(self, batch: Any) -> Encoded:
         """The layers of the upstream for the waves of a batch ([samples] at 16 kHz, arrays or tensors)."""
         wavs, *others = batch
-        if any(isinstance(wav, Recording) for wav in wavs):
-            raise UserError(
-                f"The data set of '{self.args.downstream}' is iterable and yields recordings. They are "
-                "read of data sets with __len__ and __getitem__ only: let it yield waves."
-            )
-        self._lengths = [len(wav) for wav in wavs]
-        return Encoded(self.featurizer.layers(self._lengths, self.encoder(wavs)), others)
+        return Encoded(self.inputs.layers(wavs), others)
 
-    def features(self, layers: Layers, augment: bool = False) -> list[Tensor]:
-        """Unpadded [frames, dim] of every utterance: its layers mixed, then augmented if asked."""
+    def features(self, layers: Layers, augment: bool = False) -> list[Tensor] | Tensor:
+        """Unpadded [frames, dim] of every utterance: its layers mixed, then augmented if asked.
+
+        Means over time, of which each utterance has one, are one tensor [batch, 1, dim].
+        """
+        if layers.means:
+            return self.featurizer.mix_padded(layers).float()
         features = [feature.float() for feature in self.featurizer.mix(layers)]
         return self._specaug(features) if augment and self._specaug is not None else features
 
@@ -157,7 +176,25 @@ class Runner(Job):
     def describe(self, loader: DataLoader) -> list[str]:
         """Lines on the upstream's output and on how much data there is."""
         splits = self.settings.train_dataloader, loader, self.settings.eval_dataloaders
-        return summary.describe(self.args.upstream, self.featurizer, summary.sizes(self.downstream, *splits))
+        sizes = summary.sizes(self.downstream, *splits)
+        lines = summary.describe(self.args.upstream, self.featurizer, sizes)
+        cache = self.inputs.cache
+        if cache is not None and cache.store is not None:
+            with isolated_randomness(0):
+                evaluated = [self.loader(split) for split in self.settings.eval_dataloaders]
+            lines.append(caching.forecast(cache, [loader, *evaluated]))
+        return lines
+
+    def get_ready(self, loader: DataLoader) -> None:
+        """Compute and hold in memory what the feature cache allows to."""
+        self.inputs.get_ready(self.settings, loader, self.loader, self.seed)
+        if self.inputs.ready(self.settings.train_dataloader) is not None:  # no upstream in the updates then
+            trained = sum(p.numel() for model in self.trained.values() for p in model.parameters())
+            use_threads_for(self.device.type, trained)
+
+    def ready(self, split: str) -> Ready | None:
+        """The items of a split whose features are in memory."""
+        return self.inputs.ready(split)
 
     def test_split(self) -> str | None:
         """A test set that the task names."""
@@ -176,11 +213,17 @@ class Runner(Job):
 
     def describe_latest(self) -> str:
         """How many utterances the latest batch had, and how long the longest was."""
-        return f"{len(self._lengths)} utterances of up to {max(self._lengths) / SAMPLE_RATE:.1f} s"
+        return self.inputs.describe_latest()
 
     def settings_to_save(self) -> dict[str, Any]:
-        """Arguments and config, by which a checkpoint rebuilds the experiment."""
-        return {"Args": vars(self.args), "Config": self.config}
+        """Arguments and config, by which a checkpoint rebuilds the experiment.
+
+        A frozen upstream with weights of a checkpoint (`-i` of a fine-tuned one) belongs to it too.
+        """
+        saved = {"Args": vars(self.args), "Config": self.config}
+        if self.checkpoint.get("Upstream") and "Upstream" not in self.trained:
+            saved["Upstream"] = self.upstream.state_dict()
+        return saved
 
     def train(self) -> None:
         """Train from the start, or from where the checkpoint stopped, to `total_steps`.
@@ -192,10 +235,18 @@ class Runner(Job):
         if survey is not None:
             survey(self._training_wavs())
             return
+        self.write_metric()
+        Training(self, *self.start()).run()
+
+    def start(self) -> tuple[dict[str, Any] | None, str]:
+        """The checkpoint that training continues, None where it starts anew, and how to name it."""
+        return self.checkpoint if self.resume else None, str(self.args.init_ckpt)
+
+    def write_metric(self) -> None:
+        """Keep what the task is judged by in the experiment folder, if it says so."""
         metric = getattr(self.downstream, "metric", None)
         if isinstance(metric, Metric) and processes.is_leader():
             metric.write(self.expdir)
-        Training(self, self.checkpoint if self.resume else None, str(self.args.init_ckpt)).run()
 
     def _training_wavs(self) -> Iterator[list[Tensor]]:
         """The wavs of the batches that training would see, on the device."""
@@ -207,7 +258,7 @@ class Runner(Job):
             for loaded in islice(batches, self.settings.total_steps * shard.accumulate):
                 self.note_dropped(loaded.notes)
                 if loaded.batch is not None:
-                    yield self.encoder.tensors(loaded.batch[0])
+                    yield self.inputs.encoder.tensors(loaded.batch[0])
 
     def evaluate(self, split: str | None = None) -> dict[str, float]:
         """Run one split, by default that of `-t`; its metrics are printed, then written to `result.json`.

@@ -67,7 +67,8 @@ SAYS = """
 import contextlib
 from s3prl.__main__ import main
 for arguments in (
-    "train -h", "extract -h", "list -h", "check -h", "results -h", "results .", "corpora -h", "lengths -h",
+    "train -h", "extract -h", "list -h", "check -h", "cache -h", "results -h", "results .", "corpora -h",
+    "lengths -h",
     "train -u fbank -d asr -n x", "train -u fbnak -d asr -n x", "--help",
 ):
     with contextlib.suppress(SystemExit):
@@ -90,6 +91,7 @@ def test_messages_of_an_installed_copy_name_commands_that_exist_there(installed,
     for command in (
         "usage: s3prl train|evaluate|inference", "run_while.sh s3prl train -a -u fbank -d asr -n my_run",
         "torchrun --nproc_per_node 4 -m s3prl train -u fbank", "usage: s3prl extract", "usage: s3prl corpora",
+        "    s3prl cache info DIR\n",
         "make the miniature corpus with `s3prl corpora librispeech",
         "or evaluate a checkpoint with `s3prl evaluate",
         "`s3prl list` prints all", "pip install 's3prl[mini]'", "usage: s3prl COMMAND",

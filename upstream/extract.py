@@ -26,14 +26,17 @@ from s3prl.utility.lengths import measure
 from s3prl.utility.plugins import absolute, check_stored
 
 from .build import find_config, public_batch_of, task_name
+from .cache.budget import PUBLIC_BATCH, parse_size
+from .cache.features import FeatureCache, Place
 from .encoding import Encoder
-from .interfaces import HIDDEN_STATES, traits_of
+from .fingerprint import fingerprint
+from .interfaces import HIDDEN_STATES, Featurizer, traits_of
 from .tools.extraction import Extraction, Source
 from .tools.feature_folder import FORMATS, FeatureFolder
 from .tools.models import build
-from .tools.options import add_upstream_options
+from .tools.options import add_cache_options, add_upstream_options
 from .tools.recordings import find_recordings, plan, share_of
-from .tools.selection import TrainedWeighting, fingerprint, layers_of
+from .tools.selection import TrainedWeighting, cached_layers_of, layers_of, weighted
 
 NAMED = 10  # recordings that could not be used; all are in bad_audio.tsv
 
@@ -90,6 +93,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="only these layers, such as 6,9 or, counted from the last, -l=-2,-1",
     )  # fmt: skip
     chosen.add_argument("--weights", type=Path, metavar="CKPT", help="mix layers as this task has learned")
+    add_cache_options(parser)
     add("--format", choices=FORMATS, default=FORMATS[0], help=f"of the files (default: {FORMATS[0]})")
     add("--batch_seconds", type=float, default=120, help="of audio in a batch with padding (default: 120)")
     add("--n_jobs", type=int, default=4, help="threads that read and write files (default: 4)")
@@ -98,6 +102,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(argv)
     if options.upstream is None and options.weights is None:
         parser.error("give -u, or --weights, which names its upstream")
+    parse_size(options.cache_limit)
     if options.n_jobs < 1 or options.batch_seconds <= 0:
         parser.error("--n_jobs and --batch_seconds must be positive")
     return options
@@ -120,7 +125,8 @@ def source_of(options: argparse.Namespace, device: str) -> Source:
     """The upstream that the command line asks for, and which part of its output is wanted."""
     name, ckpt = absolute(options.upstream), options.upstream_ckpt
     model_config, selection = options.upstream_model_config, options.upstream_feature_selection
-    chosen = {"alone": options.upstream_alone, "public_batch": options.upstream_public_batch}
+    alone = options.upstream_alone or options.cache is not None
+    chosen = {"alone": alone, "public_batch": options.upstream_public_batch}
     folders, weighting = (), None
     if options.weights is not None:
         weighting = TrainedWeighting(options.weights)
@@ -133,6 +139,8 @@ def source_of(options: argparse.Namespace, device: str) -> Source:
         folders = weighting.folders
         chosen["alone"] |= bool(weighting.arguments.get("upstream_alone"))
         chosen["public_batch"] |= public_batch_of(weighting.arguments)
+    if options.cache is not None and chosen["public_batch"]:
+        raise UserError(PUBLIC_BATCH)
     model_config, selection = find_config(model_config, folders), selection or HIDDEN_STATES
     with processes.leader_first():
         upstream = build(
@@ -151,20 +159,49 @@ def source_of(options: argparse.Namespace, device: str) -> Source:
     settings = {"upstream": name, "model_config": None, "layers": "all", **chosen}
     if model_config is not None and Path(model_config).is_file():
         settings["model_config"] = sha256(Path(model_config).read_bytes()).hexdigest()
-    models = [upstream]
     if weighting is not None:
-        weighting.load_upstream(upstream)
-        extract, featurizer = weighting.apply(encoder)
-        models.append(featurizer)
-        settings["layers"] = "weighted"
+        source = weighted_source(options, name, encoder, weighting)
     else:
-        layers = chosen_layers(options.layers)
-        settings["layers"] = layers or "all"
+        source = layers_source(options, name, encoder, selection)
+    if source.cache is not None:
+        settings["cache_dtype"] = options.cache_dtype
+    return source._replace(settings=settings | source.settings)
+
+
+def weighted_source(
+    options: argparse.Namespace, name: str, encoder: Encoder, weighting: TrainedWeighting
+) -> Source:
+    """Layers mixed as a task has learned."""
+    weighting.load_upstream(encoder.upstream)
+    featurizer = weighting.featurizer(encoder)
+    cache = cache_of(options, name, encoder, featurizer)
+    settings = {"layers": "weighted", "parameters": fingerprint(encoder.upstream, featurizer)}
+    return Source(encoder, weighted(encoder, featurizer, cache), settings, cache)
+
+
+def layers_source(options: argparse.Namespace, name: str, encoder: Encoder, selection: str) -> Source:
+    """The layers of `-l`, or all."""
+    layers, cache = chosen_layers(options.layers), None
+    if options.cache is None:
         extract = layers_of(encoder, layers, selection)
-        if selection != HIDDEN_STATES:
-            settings["output"] = selection
-    settings["parameters"] = fingerprint(*models)
-    return Source(encoder, extract, settings)
+    else:
+        one = layers[0] if layers is not None and len(layers) == 1 else None
+        cache = cache_of(options, name, encoder, Featurizer(encoder.upstream, selection, encoder.device, one))
+        extract = cached_layers_of(cache, layers)
+    settings = {"layers": layers or "all", "parameters": fingerprint(encoder.upstream)}
+    if selection != HIDDEN_STATES:
+        settings["output"] = selection
+    return Source(encoder, extract, settings, cache)
+
+
+def cache_of(
+    options: argparse.Namespace, name: str, encoder: Encoder, featurizer: Featurizer
+) -> FeatureCache | None:
+    """The cache that the command line asks for, if it does."""
+    if options.cache is None:
+        return None
+    place = Place(Path(options.cache), options.cache_limit, options.cache_dtype)
+    return FeatureCache(place, name, encoder, featurizer)
 
 
 def chosen_layers(text: str | None) -> list[int] | None:

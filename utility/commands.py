@@ -41,6 +41,9 @@ COMMANDS = {
     "check": Command(
         "-m s3prl.upstream.check", "does an upstream keep its promises?", "s3prl.upstream.check"
     ),
+    "cache": Command(
+        "-m s3prl.upstream.cache", "show, check or clear a cache of features", "s3prl.upstream.cache.__main__"
+    ),
     "results": Command(
         "-m s3prl.utility.show_results", "show the metrics of a run", "s3prl.utility.show_results"
     ),

@@ -147,6 +147,18 @@ def test_initial_weights_alone_start_a_new_run(downstream):
     assert (tuned["Downstream"][weight] - run["Downstream"][weight]).abs().max() < 1e-3
 
 
+def test_a_run_on_the_frozen_upstream_of_a_fine_tuned_one_keeps_its_weights(downstream):
+    assert downstream(*TRAIN, "-f", "-p", "tuned", "-o", tiny(total_steps=2, save_step=2)) == 0
+    for name, steps in (("whole", 2), ("resumed", 1)):
+        assert downstream(*TRAIN, "-p", name, "-i", "tuned", "-o", tiny(total_steps=steps, save_step=1)) == 0
+    assert downstream("-m", "train", "-e", "resumed", "-o", "config.runner.total_steps=2") == 0
+    tuned, whole, resumed = (
+        checkpoints.load(f"{name}/states-2.ckpt") for name in ("tuned", "whole", "resumed")
+    )
+    assert same(whole["Upstream"], tuned["Upstream"]) and same(resumed["Upstream"], tuned["Upstream"])
+    assert same(whole["Downstream"], resumed["Downstream"])
+
+
 def test_gradients_that_are_not_finite_are_skipped_and_counted(downstream, monkeypatch, capsys):
     forward, calls = DownstreamExpert.forward, []
 

@@ -1,5 +1,7 @@
 """The loop of feature extraction: read, compute, write, all at the same time."""
 
+import copy
+import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,8 +16,9 @@ from s3prl.utility.audio import AudioError, load
 from s3prl.utility.device import is_out_of_memory
 from s3prl.utility.errors import UserError
 from s3prl.utility.progress import Progress
-from s3prl.utility.recordings import BadAudio
+from s3prl.utility.recordings import BadAudio, Recording
 
+from ..cache.features import FeatureCache, Heard
 from ..encoding import Encoder
 from ..interfaces import SAMPLE_RATE, traits_of
 from .feature_folder import Entry, FeatureFolder
@@ -30,6 +33,7 @@ class Source(NamedTuple):
     encoder: Encoder
     extract: Extract
     settings: dict
+    cache: FeatureCache | None = None
 
 
 class Extraction:
@@ -42,6 +46,10 @@ class Extraction:
         self.device, self.n_jobs = device, n_jobs
         self.bad: list[BadAudio] = []
         self.written = self.skipped = 0
+        # A cache serves one thread at a time: the reading threads share a copy of what they need.
+        self._alone, self._look_up = threading.Lock(), None
+        if source.cache is not None:
+            self._look_up = copy.deepcopy(source.cache.look_up)
 
     def run(self, batches: list[list[str]], lengths: dict[str, int]) -> None:
         """Do what of `batches` is not done yet."""
@@ -71,21 +79,31 @@ class Extraction:
         missing = [name for name in batch if name not in self.folder.done]
         return batch if missing and not self.source.encoder.batch_invariant else missing
 
-    def _loaded(self, batches: list[list[str]], pool: ThreadPoolExecutor) -> Iterator[dict[str, Tensor]]:
+    def _loaded(
+        self, batches: list[list[str]], pool: ThreadPoolExecutor
+    ) -> Iterator[dict[str, Tensor | Heard]]:
         """The wavs of each batch by utterance, read in advance; those that cannot be read are left out."""
-        waiting: deque[dict[str, Future[np.ndarray]]] = deque()
+        waiting: deque[dict[str, Future[np.ndarray | Heard]]] = deque()
         for batch in [*batches, *([[]] * AHEAD)]:
-            waiting.append({name: pool.submit(load, self.recordings[name]) for name in batch})
+            waiting.append({name: pool.submit(self._read, self.recordings[name]) for name in batch})
             if len(waiting) > AHEAD:
                 wavs = {name: self._wav(name, future) for name, future in waiting.popleft().items()}
                 yield {name: wav for name, wav in wavs.items() if wav is not None}
 
-    def _wav(self, name: str, future: Future[np.ndarray]) -> Tensor | None:
+    def _read(self, path: Path) -> np.ndarray | Heard:
+        """The wave of a recording, or where its features are."""
+        if self._look_up is None:
+            return load(path)
+        with self._alone:
+            return self._look_up(Recording(path))
+
+    def _wav(self, name: str, future: Future[np.ndarray | Heard]) -> Tensor | Heard | None:
         try:
-            wav = torch.from_numpy(future.result())
+            found = future.result()
         except AudioError as error:
             self._fail(name, error)
             return None
+        wav = found if isinstance(found, Heard) else torch.from_numpy(found)
         count = traits_of(self.source.encoder.upstream).num_frames
         if count is not None and count(len(wav)) == 0:
             self._fail(name, f"{len(wav)} samples ({len(wav) / SAMPLE_RATE:g} s) are too short for one frame")
@@ -96,7 +114,7 @@ class Extraction:
         if name not in self.folder.done:
             self.bad.append(BadAudio(name, str(self.recordings[name]), str(reason)))
 
-    def _compute(self, wavs: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _compute(self, wavs: dict[str, Tensor | Heard]) -> dict[str, Tensor]:
         """Features by utterance; what the upstream refuses is tried alone, what is too much in halves."""
         if not wavs:
             return {}

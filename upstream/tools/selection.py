@@ -1,6 +1,5 @@
 """What is written of an upstream's output: layers as they are, or the weighting that a task has learned."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,13 @@ from s3prl.utility import safe_load
 from s3prl.utility.errors import UserError
 from s3prl.utility.weights import load_weights
 
+from ..cache.features import FeatureCache, Heard
 from ..encoding import Encoder, Wav
 from ..interfaces import HIDDEN_STATES, SAMPLE_RATE, Featurizer
 
 OTHER_UPSTREAM = "Give the -k and -g of the training."
 
-Extract = Callable[[Sequence[Wav]], list[Tensor]]
+Extract = Callable[[Sequence[Wav | Heard]], list[Tensor]]
 
 
 def layers_of(encoder: Encoder, layers: Sequence[int] | None, selection: str = HIDDEN_STATES) -> Extract:
@@ -34,8 +34,7 @@ def layers_of(encoder: Encoder, layers: Sequence[int] | None, selection: str = H
     states = _states(encoder, [noise], selection)
     chosen = list(range(len(states)) if layers is None else layers)
     for layer in chosen:
-        if not -len(states) <= layer < len(states):
-            raise UserError(f"-l {layer}: the upstream has {len(states)} layers, 0 to {len(states) - 1}.")
+        _check_layer(layer, len(states))
     if len({states[layer].shape for layer in chosen}) > 1:
         raise UserError("The layers differ in shape and fit into no one array. Choose some with -l.")
     featurizer = Featurizer(
@@ -52,6 +51,32 @@ def layers_of(encoder: Encoder, layers: Sequence[int] | None, selection: str = H
         return [one[:, :valid] for one, valid in zip(stacked, frames, strict=True)]
 
     return extract
+
+
+def cached_layers_of(cache: FeatureCache, layers: Sequence[int] | None) -> Extract:
+    """As `layers_of`, of features that are in a cache, or will be.
+
+    Raises:
+        UserError: a layer that does not exist.
+    """
+    if cache.featurizer.layer_selection is not None:
+        return cache.features
+    chosen = list(range(cache.layer_count) if layers is None else layers)
+    for layer in chosen:
+        _check_layer(layer, cache.layer_count)
+    return lambda heard: [one[chosen] for one in cache.features(heard)]
+
+
+def weighted(encoder: Encoder, featurizer: Featurizer, cache: FeatureCache | None = None) -> Extract:
+    """A function from unpadded [samples] wavs to the weighted [frames, dim] of each."""
+    if cache is not None:
+        return lambda heard: featurizer.mix(cache.layers(heard))
+    return lambda wavs: featurizer(wavs, encoder(wavs))
+
+
+def _check_layer(layer: int, count: int) -> None:
+    if not -count <= layer < count:
+        raise UserError(f"-l {layer}: the upstream has {count} layers, 0 to {count - 1}.")
 
 
 def _states(encoder: Encoder, wavs: Sequence[Wav], selection: str) -> list[Tensor]:
@@ -106,8 +131,8 @@ class TrainedWeighting:
         """
         self._load(upstream, "Upstream")
 
-    def apply(self, encoder: Encoder) -> tuple[Extract, nn.Module]:
-        """A function from unpadded [samples] wavs to the weighted [frames, dim] of each; the Featurizer.
+    def featurizer(self, encoder: Encoder) -> Featurizer:
+        """The weighting on an upstream.
 
         Raises:
             UserError: weights that do not fit.
@@ -121,8 +146,7 @@ class TrainedWeighting:
             normalize=bool(arguments.get("upstream_feature_normalize")),
         )
         self._load(featurizer, "Featurizer")
-        featurizer.to(encoder.device).eval()
-        return lambda wavs: featurizer(wavs, encoder(wavs)), featurizer
+        return featurizer.to(encoder.device).eval()
 
     @property
     def feature_selection(self) -> str:
@@ -132,13 +156,3 @@ class TrainedWeighting:
     def _load(self, model: nn.Module, name: str) -> None:
         if self.state.get(name):
             load_weights(model, self.state[name], f"{self.path} ({name})", advice=OTHER_UPSTREAM)
-
-
-def fingerprint(*models: nn.Module) -> str:
-    """A sum over names and values of all parameters, which tells models apart."""
-    digest = hashlib.sha256()
-    for model in models:
-        for name, weight in model.named_parameters():
-            digest.update(f"{name}{tuple(weight.shape)}{weight.dtype}".encode())
-            digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()

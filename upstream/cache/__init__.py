@@ -1,0 +1,1 @@
+"""Features that a frozen upstream has computed once, on disk: `--cache DIR`."""
