@@ -36,7 +36,8 @@ class Task(nn.Module):
         name: prefix of its curves.
         metric: what it is judged by; its split may be another one where the config evaluates no such split.
         best_checkpoints: what a new best score is saved as.
-        reads: "mean" where the loss depends on features only through their mean over time.
+        reads: "mean" where the loss depends on features only through their mean over time; in a cached run
+            `forward` is then given the means of a batch, one tensor [batch, 1, dim].
         shards_evaluation: every evaluation is the sum of its records, so processes may divide the batches.
         balanced: whether training draws the classes of `balance` equally often.
         balanced_evaluation: the evaluation splits of which that is true too.

@@ -27,12 +27,11 @@ from ..fingerprint import fingerprint
 from ..interfaces import Featurizer, Layers
 from ..waves import Wav
 from .budget import LIMIT, Budget, parse_size
-from .catalogue import prepare
+from .catalogue import DTYPES, prepare
 from .content import Contents, Memo, key_of_wave
 from .identity import find_set, probe
 from .store import Store
 
-DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 Tier = Literal["frames", "mean"]  # [layers, frames, dim] of an utterance, or their mean over time
 
 
@@ -98,8 +97,7 @@ class FeatureCache:
     """Reads and fills a cache for one upstream.
 
     Attributes: `tier`; `layer_count` and `dim` of its features; `pace`, seconds that computing a second of
-    audio takes; `computed` and `read`, numbers of utterances so far; `keeps_waves`, whether features of
-    waves that a data set has read itself are kept.
+    audio takes; `keeps_waves`, whether features of waves that a data set has read itself are kept.
     """
 
     def __init__(
@@ -130,7 +128,6 @@ class FeatureCache:
         limit = parse_size(place.limit)
         found = probe(lambda wave: self._compute([wave])[0])
         self.layer_count, self.dim, self.pace = featurizer.layer_count, featurizer.output_dim, found.pace
-        self.computed = self.read = 0
         self.keeps_waves = True
         self._told_overflow = False
         self._host = torch.empty(0)
@@ -178,8 +175,6 @@ class FeatureCache:
             if group:
                 for index, one in zip(group, self._computed([heard[i] for i in group]), strict=True):
                     found[index] = one
-        self.read += len(found) - len(missing)
-        self.computed += len(missing)
         return found
 
     def bytes_for(self, seconds: float, utterances: int) -> int:
