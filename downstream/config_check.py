@@ -78,7 +78,10 @@ def settle_cache(args: argparse.Namespace) -> None:
         raise UserError("--cache keeps features of a frozen upstream, but -f trains it. Give one of them.")
     if args.upstream_public_batch:
         raise UserError(PUBLIC_BATCH)
-    args.cache = str(Path(args.cache).expanduser().absolute())
+    folder = Path(args.cache).expanduser().absolute()
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--cache {args.cache} is a file. Name a folder.")
+    args.cache = str(folder)
     args.upstream_alone = True
 
 

@@ -195,6 +195,7 @@ def test_an_unreadable_recording_is_skipped_and_listed_as_without_cache(
         (["--upstream_public_batch"], "Give one of them"),
         (["--cache_limit", "much"], "such as 200G"),
         (["--cache", "corpora"], "Choose another folder"),
+        (["--cache", "corpora/speech/train-clean-100/0/7/0-7-0000.flac"], "is a file. Name a folder"),
     ],
 )
 def test_what_a_cache_cannot_serve_is_refused(downstream, corpora, options, message, capsys, tmp_path):
