@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from s3prl.training.sampling import loaded_in_epoch
 from s3prl.training.settings import RunnerSettings
+from s3prl.upstream.build import config_digest, find_config
 from s3prl.upstream.cache.budget import show_size
 from s3prl.upstream.cache.content import key_of_wave
 from s3prl.upstream.cache.features import FeatureCache, Heard, Place
@@ -53,6 +54,7 @@ def open_for(
         "mean" if means else "frames",
         autocast,
         precision,
+        config_digest(find_config(args.upstream_model_config, (args.launch_dir,))),
     )
 
 

@@ -85,6 +85,21 @@ def downstream(workdir):
     return run
 
 
+@pytest.fixture
+def computed(monkeypatch):
+    """The lengths of all waves that the upstream `example` computes, but for whole seconds, as probes are."""
+    from s3prl.upstream.example.expert import UpstreamExpert
+
+    lengths, forward = [], UpstreamExpert.forward
+
+    def count(self, wavs):
+        lengths.extend(len(wav) for wav in wavs if len(wav) % 16000)
+        return forward(self, wavs)
+
+    monkeypatch.setattr(UpstreamExpert, "forward", count)
+    return lengths
+
+
 @contextmanager
 def files_of_at_most(size: int):
     """A file system that is full: no file of this process can grow beyond `size` bytes."""

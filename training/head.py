@@ -62,11 +62,11 @@ class Head:
         if dropped > 0:  # the mean over the items that are left
             torch._foreach_mul_(gradients, 1 / (1 - dropped))
             loss = loss / (1 - dropped)
-        total = _norm(gradients)
+        total = torch.nn.utils.get_total_norm(gradients)
         norm, loss = torch.stack([total.float(), loss]).tolist()
         most = self.job.settings.gradient_clipping
         if norm > most:
-            torch._foreach_mul_(gradients, most / (norm + 1e-6))
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, most, total)
         self.step += 1
         finite = math.isfinite(norm)
         if finite:
@@ -161,12 +161,3 @@ class Head:
             self.gradient_norms = [float(norm) for norm in state.get("GradientNorms", [])]
         with usable("Counters", where):
             self.counters |= {name: int(count) for name, count in state.get("Counters", {}).items()}
-
-
-def _norm(gradients: list[Tensor]) -> Tensor:
-    """The norm of all gradients together."""
-    if not gradients:
-        return torch.zeros(())
-    device = gradients[0].device
-    norms = [norm.to(device) for norm in torch._foreach_norm(gradients)]
-    return torch.linalg.vector_norm(torch.stack(norms))

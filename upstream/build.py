@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,13 @@ def find_config(model_config: str | None, folders: Sequence[Folder] = ()) -> str
         places = ", ".join(dict.fromkeys(str(folder) for folder in (Path.cwd(), *folders, ROOT)))
         raise UserError(f"-g {model_config}: there is no such file. Looked for it in {places}.")
     return str(path.absolute())
+
+
+def config_digest(model_config: str | None) -> str | None:
+    """What tells a configuration file (see `find_config`) from another; None where there is none."""
+    if model_config is None or not Path(model_config).is_file():
+        return None
+    return sha256(Path(model_config).read_bytes()).hexdigest()
 
 
 def _find_ckpt(ckpt: str | None, folders: Sequence[Folder]) -> str | None:

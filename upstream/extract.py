@@ -13,7 +13,6 @@ listed in bad_audio.tsv, and the exit code is then 1.
 import argparse
 import sys
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -25,7 +24,7 @@ from s3prl.utility.errors import UserError, command
 from s3prl.utility.lengths import measure
 from s3prl.utility.plugins import absolute, check_stored
 
-from .build import find_config, public_batch_of, task_name
+from .build import config_digest, find_config, public_batch_of, task_name
 from .cache.budget import PUBLIC_BATCH, parse_size
 from .cache.features import FeatureCache, Place
 from .encoding import Encoder
@@ -156,37 +155,43 @@ def source_of(options: argparse.Namespace, device: str) -> Source:
     if weighting is not None:
         traits_of(upstream).for_task(task_name(weighting.arguments))
     encoder = Encoder(upstream, device, chosen["alone"])
-    settings = {"upstream": name, "model_config": None, "layers": "all", **chosen}
-    if model_config is not None and Path(model_config).is_file():
-        settings["model_config"] = sha256(Path(model_config).read_bytes()).hexdigest()
+    config = config_digest(model_config)
+    settings = {"upstream": name, "model_config": config, "layers": "all", **chosen}
     if weighting is not None:
-        source = weighted_source(options, name, encoder, weighting)
+        source = weighted_source(options, name, encoder, weighting, config)
     else:
-        source = layers_source(options, name, encoder, selection)
+        source = layers_source(options, name, encoder, selection, config)
     if source.cache is not None:
         settings["cache_dtype"] = options.cache_dtype
     return source._replace(settings=settings | source.settings)
 
 
 def weighted_source(
-    options: argparse.Namespace, name: str, encoder: Encoder, weighting: TrainedWeighting
+    options: argparse.Namespace,
+    name: str,
+    encoder: Encoder,
+    weighting: TrainedWeighting,
+    config: str | None,
 ) -> Source:
     """Layers mixed as a task has learned."""
     weighting.load_upstream(encoder.upstream)
     featurizer = weighting.featurizer(encoder)
-    cache = cache_of(options, name, encoder, featurizer)
+    cache = cache_of(options, name, encoder, featurizer, config)
     settings = {"layers": "weighted", "parameters": fingerprint(encoder.upstream, featurizer)}
     return Source(encoder, weighted(encoder, featurizer, cache), settings, cache)
 
 
-def layers_source(options: argparse.Namespace, name: str, encoder: Encoder, selection: str) -> Source:
+def layers_source(
+    options: argparse.Namespace, name: str, encoder: Encoder, selection: str, config: str | None
+) -> Source:
     """The layers of `-l`, or all."""
     layers, cache = chosen_layers(options.layers), None
     if options.cache is None:
         extract = layers_of(encoder, layers, selection)
     else:
         one = layers[0] if layers is not None and len(layers) == 1 else None
-        cache = cache_of(options, name, encoder, Featurizer(encoder.upstream, selection, encoder.device, one))
+        featurizer = Featurizer(encoder.upstream, selection, encoder.device, one)
+        cache = cache_of(options, name, encoder, featurizer, config)
         extract = cached_layers_of(cache, layers)
     settings = {"layers": layers or "all", "parameters": fingerprint(encoder.upstream)}
     if selection != HIDDEN_STATES:
@@ -195,13 +200,13 @@ def layers_source(options: argparse.Namespace, name: str, encoder: Encoder, sele
 
 
 def cache_of(
-    options: argparse.Namespace, name: str, encoder: Encoder, featurizer: Featurizer
+    options: argparse.Namespace, name: str, encoder: Encoder, featurizer: Featurizer, config: str | None
 ) -> FeatureCache | None:
     """The cache that the command line asks for, if it does."""
     if options.cache is None:
         return None
     place = Place(Path(options.cache), options.cache_limit, options.cache_dtype)
-    return FeatureCache(place, name, encoder, featurizer)
+    return FeatureCache(place, name, encoder, featurizer, config=config)
 
 
 def chosen_layers(text: str | None) -> list[int] | None:

@@ -15,7 +15,6 @@ from keywords import make_keywords
 from tones import make_corpus
 
 from s3prl.training import checkpoint as checkpoints
-from s3prl.upstream.example.expert import UpstreamExpert
 from s3prl.utility.files import states_in
 
 STEPS = {"total_steps": 12, "log_step": 1, "eval_step": 6, "save_step": 6, "max_keep": 3}
@@ -61,19 +60,6 @@ def corpora(tmp_path_factory):
     make_corpus(root / "speech", {"train-clean-100": 22, "dev-clean": 6, "test-clean": 4})
     make_keywords(root)
     return root
-
-
-@pytest.fixture
-def computed(monkeypatch):
-    """The lengths of all waves that the upstream computes but the probes."""
-    lengths, forward = [], UpstreamExpert.forward
-
-    def count(self, wavs):
-        lengths.extend(len(wav) for wav in wavs if len(wav) % 16000)
-        return forward(self, wavs)
-
-    monkeypatch.setattr(UpstreamExpert, "forward", count)
-    return lengths
 
 
 def losses(folder):

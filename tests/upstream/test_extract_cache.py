@@ -9,7 +9,6 @@ import torch
 from conftest import ROOT, command, tiny
 from safetensors.torch import load_file
 
-from s3prl.upstream.example.expert import UpstreamExpert
 from s3prl.upstream.extract import main
 
 sys.path.insert(0, str(ROOT))
@@ -27,18 +26,6 @@ def wavs(tmp_path, monkeypatch):
         wave = (0.1 * generator.standard_normal(samples)).astype(np.float32)
         soundfile.write(tmp_path / "wavs" / f"{name}.wav", wave, 16000, subtype="FLOAT")
     return tmp_path / "wavs"
-
-
-@pytest.fixture
-def computed(monkeypatch):
-    lengths, forward = [], UpstreamExpert.forward
-
-    def count(self, wavs):
-        lengths.extend(len(wav) for wav in wavs if len(wav) % 16000)
-        return forward(self, wavs)
-
-    monkeypatch.setattr(UpstreamExpert, "forward", count)
-    return lengths
 
 
 def extract(wavs, output, *options):

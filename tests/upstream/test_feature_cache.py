@@ -43,11 +43,12 @@ class Model(UpstreamBase):
 class Tool:
     """A cache on a model, as a run opens it."""
 
-    def __init__(self, folder, model=None, tier="frames", normalize=False, layer=None, **place):
+    def __init__(self, folder, model=None, tier="frames", normalize=False, layer=None, config=None, **place):
         self.model = (model or Model()).eval()
         encoder = Encoder(self.model, "cpu", alone=True)
         featurizer = Featurizer(self.model, normalize=normalize, layer_selection=layer)
-        self.cache = FeatureCache(Place(folder, **place), "model", encoder, featurizer, tier)
+        place = Place(folder, **place)
+        self.cache = FeatureCache(place, "model", encoder, featurizer, tier, config=config)
         self.model.computed.clear()
 
     def __call__(self, *recordings):
@@ -130,6 +131,22 @@ def test_a_file_with_other_content_under_the_old_name_is_computed_anew(folder, r
     assert torch.equal(tool(first)[0], exact(second))
 
 
+def test_a_file_that_changes_while_it_is_read_is_not_kept_under_its_old_content(
+    folder, recordings, monkeypatch
+):
+    first, second = recordings[:2]
+    changed = read(second)
+
+    def read_late(recording):
+        shutil.copy(second.path, first.path)
+        return changed
+
+    tool = Tool(folder, dtype="float32")
+    monkeypatch.setattr("s3prl.upstream.cache.features.read", read_late)
+    assert torch.equal(tool(first)[0], exact(second))
+    assert len(tool.cache.store) == 0
+
+
 def test_excerpt_crop_and_gain_have_features_of_their_own(folder, recordings):
     whole = recordings[1]
     variants = [
@@ -160,11 +177,21 @@ def test_what_is_drawn_from_any_place_is_not_kept(folder, recordings):
     [
         {"model": Model(seed=1)},
         {"model": Model(gain=1.5)},
+        {"model": Model(gain=1.001)},
+        {"config": "another"},
         {"layer": 0},
         {"tier": "mean"},
         {"dtype": "float16"},
     ],
-    ids=["weights", "an option that is no weight", "layer", "tier", "dtype"],
+    ids=[
+        "weights",
+        "an option that is no weight",
+        "one that changes little",
+        "configuration",
+        "layer",
+        "tier",
+        "dtype",
+    ],
 )
 def test_another_upstream_of_the_same_name_has_a_set_of_its_own(folder, recordings, other):
     Tool(folder, dtype="float32")(*recordings)

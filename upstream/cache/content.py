@@ -13,7 +13,7 @@ from s3prl.utility.recordings import Recording
 
 from .journal import Journal
 
-KEY = 16  # bytes
+DIGEST = 16  # bytes
 BLOCK = 1 << 20  # bytes of a file that are read at once
 SETTLED = 2.0  # seconds; a file changed later than that could change again within its clock's tick
 
@@ -37,7 +37,7 @@ class Contents:
         Args:
             folder: of the cache.
         """
-        self._known = Journal(folder / "recordings", KEY)
+        self._known = Journal(folder / "recordings", DIGEST)
 
     def key(self, recording: Recording) -> tuple[bytes, Memo | None]:
         """The recording's key, and what is new about its file for `remember`.

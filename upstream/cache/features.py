@@ -24,7 +24,7 @@ from s3prl.utility.recordings import Recording, read
 
 from ..encoding import Encoder
 from ..fingerprint import fingerprint
-from ..interfaces import Featurizer, Layers
+from ..interfaces import SAMPLE_RATE, Featurizer, Layers
 from ..waves import Wav
 from .budget import LIMIT, Budget, parse_size
 from .catalogue import DTYPES, prepare
@@ -82,8 +82,20 @@ class LookUp:
             if key is not None and key in self.store:
                 self.store.prefetch(key)
                 return Heard(self.store.samples(key) or 0, key, None, recording, memo)
+        return self.read(recording, key, memo)
+
+    def read(self, recording: Recording, key: bytes | None, memo: Memo | None = None) -> Heard:
+        """The recording with its wave, not to be kept if the file has changed since its key was made.
+
+        Raises:
+            AudioError: it cannot be read.
+        """
         wave = read(recording)
-        return Heard(len(wave), key, wave, recording, memo)
+        try:
+            same = key is not None and self.contents.key(recording)[0] == key
+        except OSError:  # the file is gone
+            same = False
+        return Heard(len(wave), key if same else None, wave, recording, memo)
 
     def has(self, recording: Recording) -> bool:
         """Whether its features are there, as far as that is known without reading the recording."""
@@ -109,6 +121,7 @@ class FeatureCache:
         tier: Tier = "frames",
         autocast: Callable[[], AbstractContextManager] = nullcontext,
         precision: str = "float32",
+        config: str | None = None,
     ) -> None:
         """
         Args:
@@ -117,6 +130,7 @@ class FeatureCache:
             featurizer: chooses output and layers; its weights do not matter.
             autocast: the context in which the upstream is computed.
             precision: what to call that.
+            config: the digest of a configuration that the upstream was built from.
 
         Raises:
             UserError: a folder that is no cache, a wrong size, or an upstream whose output is random.
@@ -144,10 +158,11 @@ class FeatureCache:
             "dtype": str(self.dtype).removeprefix("torch."),
             "normalized": self.normalized,
             "precision": precision,
+            "config": config,
         }
         try:
             prepare(place.folder)
-            self.folder = find_set(place.folder, name, about, found.values)
+            self.folder = find_set(place.folder, name, about, found.values, encoder.device.type)
             self.contents = Contents(place.folder)
             self.store = Store(
                 self.folder, self.layer_count, self.dim, self.dtype, Budget(place.folder, limit)
@@ -171,15 +186,18 @@ class FeatureCache:
         heard = [one if isinstance(one, Heard) else self._heard(one) for one in utterances]
         found: list[Tensor | None] = [self._stored(one) for one in heard]
         missing = [index for index, one in enumerate(found) if one is None]
-        for group in [[index] for index in missing] if self._one_by_one else [missing]:
-            if group:
-                for index, one in zip(group, self._computed([heard[i] for i in group]), strict=True):
-                    found[index] = one
+        groups = [[index] for index in missing] if self._one_by_one else [missing]
+        for group in filter(None, groups):
+            computed = self._computed([heard[index] for index in group])
+            for index, one in zip(group, computed, strict=True):
+                found[index] = one
         return found
 
     def bytes_for(self, seconds: float, utterances: int) -> int:
         """About how large the features of so much audio are."""
-        frames = utterances if self.tier == "mean" else seconds * 16000 / self.featurizer.downsample_rate
+        frames = (
+            utterances if self.tier == "mean" else seconds * SAMPLE_RATE / self.featurizer.downsample_rate
+        )
         return int(frames * self.layer_count * self.dim * self.dtype.itemsize)
 
     @property
@@ -200,7 +218,8 @@ class FeatureCache:
 
     def _computed(self, group: list[Heard]) -> list[Tensor]:
         """Features of utterances that are not in the cache, which are kept there."""
-        waves = [read(one.recording) if one.wave is None else one.wave for one in group]
+        group = [self.look_up.read(one.recording, one.key) if one.wave is None else one for one in group]
+        waves = [one.wave for one in group]
         try:
             exact = [one.cpu() for one in self._compute(waves)]
         except UserError as error:
