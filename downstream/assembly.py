@@ -71,7 +71,7 @@ def build_models(
         normalize=args.upstream_feature_normalize,
     )
     featurizer = _ready("Featurizer", featurizer, args, checkpoint, device)
-    downstream = _build_downstream(args, config, featurizer)
+    downstream = _build_downstream(args, config, featurizer, traits_of(upstream).utterance_cmvn)
     downstream = _ready("Downstream", downstream, args, checkpoint, device, keep_scores)
     return {"Upstream": upstream, "Featurizer": featurizer, "Downstream": downstream}
 
@@ -142,8 +142,10 @@ def import_expert(task: str) -> type[nn.Module]:
     return module.DownstreamExpert
 
 
-def _build_downstream(args: argparse.Namespace, config: dict[str, Any], featurizer: Featurizer) -> nn.Module:
-    options = {**vars(args), **config}
+def _build_downstream(
+    args: argparse.Namespace, config: dict[str, Any], featurizer: Featurizer, upstream_cmvn: bool
+) -> nn.Module:
+    options = {**vars(args), "upstream_cmvn": upstream_cmvn, **config}
     if config.get("downstream_expert") is None:
         options["downstream_expert"] = {}
     downstream = import_expert(args.downstream)(

@@ -1,4 +1,4 @@
-"""What a run reports: TensorBoard curves, `metrics.jsonl` (a line per step and split), result files."""
+"""What a run reports: TensorBoard events, metrics.jsonl (one line per step and split), log.log, curves."""
 
 import json
 import math
@@ -10,6 +10,8 @@ from typing import Any
 from s3prl.utility.errors import first_line
 from s3prl.utility.files import naming
 from s3prl.utility.results import JSONL, read_run
+
+LOG = "log.log"  # scores in the form of the public S3PRL, for utility/get_best_dev.py
 
 
 class MetricLogger:
@@ -58,6 +60,18 @@ class MetricLogger:
             path = self._expdir / JSONL
             with naming(path), path.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
+
+    def add_line(self, line: str) -> None:
+        """Append a line to log.log, whose form the task decides."""
+        if self._expdir is not None:
+            path = self._expdir / LOG
+            with naming(path), path.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+
+    @property
+    def shows_images(self) -> bool:
+        """Whether `add_image` leads anywhere, so that a picture is worth drawing."""
+        return self._writer is not None
 
     def flush(self) -> None:
         """Hand everything written so far to the system; raises OSError where that failed."""

@@ -51,6 +51,7 @@ class UpstreamBase(nn.Module, metaclass=_RegistersHooks):
     - `batch_invariant`: an utterance's values are those it has alone, in any batch.
     - `num_frames(samples)`: the exact frames of an utterance of so many samples, 0 when it is too short for
       one; None when not known, and frames are then counted as samples / stride, rounded.
+    - `utterance_cmvn`: every utterance is normalised, so its mean over time is 0 and tells nothing.
     - `survey(batches)`: a pass over the training batches (lists of wavs) in place of a training, for models
       that only measure.
 
@@ -59,6 +60,7 @@ class UpstreamBase(nn.Module, metaclass=_RegistersHooks):
 
     batch_invariant: bool = False
     num_frames: Callable[[int], int] | None = None
+    utterance_cmvn: bool = False
     survey: Survey | None = None
     folders: Sequence[str | Path] = ()
 
@@ -194,13 +196,20 @@ class Traits:
     num_frames: Callable[[int], int] | None = None
     for_task: Callable[[str], None] = _no_preparation
     survey: Survey | None = None
+    utterance_cmvn: bool = False
 
 
 def traits_of(upstream: nn.Module) -> Traits:
     """What an upstream declares of itself; of a model that is no UpstreamBase nothing is known."""
     if not isinstance(upstream, UpstreamBase):
         return Traits()
-    return Traits(upstream.batch_invariant, upstream.num_frames, upstream.for_task, upstream.survey)
+    return Traits(
+        upstream.batch_invariant,
+        upstream.num_frames,
+        upstream.for_task,
+        upstream.survey,
+        upstream.utterance_cmvn,
+    )
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -61,7 +61,7 @@ def read_log(path: str | Path, stop_step: int | None = None) -> Log:
         raise UserError(f"{path} does not exist. Name the log.log of a training run, or its folder.")
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     log = Log(path, Metric.of(path.parent))
-    rows = _from_json(lines, log.headline) if path.suffix == ".jsonl" else _from_text(lines)
+    rows = (_from_json if path.suffix == ".jsonl" else _from_text)(lines, log.headline)
     for best, split, step, metric, score in rows:
         if step == 0 or (stop_step is not None and step > stop_step):
             continue
@@ -131,11 +131,12 @@ def report(log: Log, ranked: str, targets: list[str], lower_is_better: bool | No
     return f"The last ckpt: {last or f'none found in {log.path.parent}'}\n{sentence}"
 
 
-def _from_text(lines: list[str]) -> Iterator[tuple[bool, str, int, str, str]]:
+def _from_text(lines: list[str], headline: Metric | None) -> Iterator[tuple[bool, str, int, str, str]]:
+    unnamed = "acc" if headline is None else headline.name
     for line in lines:
         match = SENTENCE.match(line.strip()) or FIELDS.match(line.strip())
         if match and _is_number(match["score"]):
-            metric = match.groupdict().get("metric", "acc")
+            metric = match.groupdict().get("metric", unnamed)
             # A resumed phone task has forgotten its best, so only the scores of that format are trusted.
             best = bool(match["best"]) and match.re is SENTENCE
             yield best, match["split"], int(match["step"]), metric, match["score"]

@@ -7,7 +7,7 @@ label (empty); the longest first. The layout is that of the public S3PRL.
 import csv
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +27,7 @@ from s3prl.utility.progress import followed
 COLUMNS = ["", "file_path", "length", "label"]
 CHECKED_ROWS = 32  # of a table that was there before, whose files are looked at again
 NAMED_FILES = 10  # of the unreadable ones
+FEW_FILES = 1000  # whose headers are read in no time
 NOT_KEPT = "until then the lengths are worked out anew by every run"
 
 
@@ -140,6 +141,26 @@ def measure(root: Path, files: Sequence[str], n_jobs: int = -1, title: str = "le
     )
 
 
+def measure_once(files: Iterable[str | Path], title: str) -> Measured:
+    """What the headers of any files say; the lengths of many are kept in the user's cache for the next time.
+
+    Args:
+        files: of any folders; in the result they are absolute paths.
+        title: of the progress bar.
+    """
+    paths = sorted({str(Path(file).absolute()) for file in files})
+    if len(paths) <= FEW_FILES:
+        return measure(Path(), paths, title=title)
+    name = sha256("\n".join(paths).encode()).hexdigest()[:16]
+    table = _tables() / f"{name}.csv"
+    known, gone = _trusted_rows(table, Path(), paths)
+    if len(known) == len(paths) and not gone:
+        return Measured(known, {})
+    with suppress(OSError):  # not writable
+        return _completed(table, Path(), paths, -1, title)
+    return measure(Path(), paths, title=title)
+
+
 def read_table(path: Path) -> dict[str, int]:
     """The rows of a table: path relative to the corpus -> samples.
 
@@ -186,11 +207,18 @@ def _trusted_rows(table: Path, root: Path, files: Sequence[str]) -> tuple[dict[s
 
 
 def _complete(table: Path, root: Path, files: Sequence[str], n_jobs: int) -> dict[str, int]:
+    """Measure what the table lacks and keep it there; unreadable files are named in a warning."""
+    measured = _completed(table, root, files, n_jobs, table.stem)
+    _warn(measured, table.stem)
+    return measured.lengths
+
+
+def _completed(table: Path, root: Path, files: Sequence[str], n_jobs: int, title: str) -> Measured:
     """Measure what the table lacks and keep it there; another process may have done so meanwhile."""
     table.parent.mkdir(parents=True, exist_ok=True)
     with exclusive(table.parent / f".{table.name}.lock", f"completes {table}"):
         known, gone = _trusted_rows(table, root, files)
-        measured = measure(root, [file for file in files if file not in known], n_jobs, table.stem)
+        measured = measure(root, [file for file in files if file not in known], n_jobs, title)
         lengths = _longest_first({**known, **measured.lengths})
         if gone:
             print(
@@ -202,8 +230,7 @@ def _complete(table: Path, root: Path, files: Sequence[str], n_jobs: int) -> dic
                 write_table(table, lengths)
             except OSError as error:
                 print(f"warning: {explain(error, NOT_KEPT) or error}", file=sys.stderr)
-    _warn(measured, table.stem)
-    return lengths
+    return Measured(lengths, measured.unreadable)
 
 
 def _warn(measured: Measured, split: str) -> None:
@@ -225,7 +252,11 @@ def unreadable_lines(measured: Measured, split: str) -> list[str]:
 def _cache_folder(root: Path) -> Path:
     """Where tables are kept when their own folder cannot be written."""
     corpus = sha256(str(Path(root).resolve()).encode()).hexdigest()[:16]
-    return hub_dir() / "s3prl_cache" / "len_for_bucket" / corpus
+    return _tables() / corpus
+
+
+def _tables() -> Path:
+    return hub_dir() / "s3prl_cache" / "len_for_bucket"
 
 
 def _longest_first(lengths: dict[str, int]) -> dict[str, int]:

@@ -75,6 +75,7 @@ def training_loader(
     settings: LoaderSettings,
     balance: Callable[[Item], Hashable] | None = None,
     drop_last: bool = False,
+    length: Callable[[Item], float] = lambda item: item.samples,
 ) -> DataLoader:
     """Batches of utterances of similar length where lengths are known, else in random order.
 
@@ -82,12 +83,12 @@ def training_loader(
         balance: the class of an item. Items are then drawn with replacement so that classes come equally
             often, as many as there are.
         drop_last: leave a smaller last batch out; not where batches are made by length.
+        length: of an item, in any unit; 0 where it is not known.
     """
     if balance is not None:
         order = {"sampler": _balanced(dataset.items, balance), "batch_size": settings.train_batch_size}
         order["drop_last"] = drop_last
-    elif any(item.samples for item in dataset.items):
-        lengths = [item.samples for item in dataset.items]
+    elif any(lengths := [length(item) for item in dataset.items]):
         order = {"batch_sampler": BucketBatchSampler(lengths, settings.train_batch_size)}
     else:
         order = {"shuffle": True, "batch_size": settings.train_batch_size, "drop_last": drop_last}

@@ -1,21 +1,21 @@
 """The KS task of SUPERB (Yang et al., 2021): ten keywords, other words and silence, scored by accuracy."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from functools import cached_property
+from typing import Annotated
 
 from s3prl.utility.paths import find_path
 from s3prl.utility.speech_commands import CLASSES
-from s3prl.utility.typed import at_least, choice, typed
+from s3prl.utility.typed import at_least, choice
 
+from ..common import lists
+from ..common.configured import ConfiguredUtteranceTask
 from ..common.corpora import speech_commands
-from ..common.dataset import LoaderSettings, Size
+from ..common.dataset import Size
 from ..common.items import Item
 from ..common.task import warn
-from ..common.utterance import UtteranceTask, check_head
 
 SPLITS = ("train", "dev", "test")
-WHERE = "downstream_expert.datarc"
 
 
 @dataclass
@@ -27,6 +27,14 @@ class Settings:
     batch_size: Size = 32
     num_workers: Annotated[int, at_least(0)] = 8
     silence_crops: Size | None = 600
+    lists: dict[str, str] | None = None  # split -> CSV or JSONL, in place of the corpus
+
+    @property
+    def train_batch_size(self) -> int:
+        """Of LoaderSettings; the public config has one field for both."""
+        return self.batch_size
+
+    eval_batch_size = train_batch_size
 
     def root(self, split: str) -> str:
         """The folder of a split.
@@ -38,71 +46,32 @@ class Settings:
         return self.speech_commands_test_root if testing else self.speech_commands_root
 
 
-@dataclass
-class Blocks:
-    """`downstream_expert` of a KS config."""
-
-    datarc: Settings
-    modelrc: dict
-
-
-class DownstreamExpert(UtteranceTask):
+class DownstreamExpert(ConfiguredUtteranceTask):
     """Speech Commands, whose classes come equally often in training and on the development set."""
 
     name = "speech_commands"
     splits = SPLITS
+    settings_kind = Settings
+    labels = CLASSES
     balanced = drop_last = True
     balanced_evaluation = ("dev",)
 
-    def __init__(
-        self,
-        upstream_dim: int,
-        downstream_expert: dict,
-        expdir: str,
-        runner: dict | None = None,
-        launch_dir: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """
-        Args:
-            upstream_dim: size of a feature frame.
-            downstream_expert: the block of that name in the config; config.yaml explains its fields.
-            expdir, runner, launch_dir: see Task.
-
-        Raises:
-            UserError: a field of the config is unknown or has an impossible value.
-        """
-        blocks = typed(Blocks, downstream_expert, "downstream_expert")
-        self.settings = blocks.datarc
-        size, workers = self.settings.batch_size, self.settings.num_workers
-        super().__init__(
-            upstream_dim, CLASSES, LoaderSettings(size, size, workers), blocks.modelrc,
-            expdir=expdir, runner=runner, launch_dir=launch_dir,
-        )  # fmt: skip
-        self._said: set[str] = set()
-        self._items: dict[str, list[Item]] = {}  # the corpus has 65,000 files; every evaluation asks for them
-
-    @staticmethod
-    def check(downstream_expert: dict, splits: Iterable[str], launch_dir: str | None = None) -> None:
-        """Find mistakes of the config and missing folders, before any model is built.
-
-        Args:
-            splits: those that will be used.
-
-        Raises:
-            UserError: the first mistake found.
-        """
-        blocks = typed(Blocks, downstream_expert, "downstream_expert")
-        check_head(blocks.modelrc)
+    @classmethod
+    def check_corpus(cls, settings: Settings, splits: list[str], launch_dir: str | None) -> None:
+        """Find missing folders."""
         for split in splits:
-            speech_commands.check_folder(find_path(blocks.datarc.root(split), launch_dir), split)
+            speech_commands.check_folder(find_path(settings.root(split), launch_dir), split)
 
     def items(self, split: str) -> list[Item]:
         """The recordings of "train", "dev" or "test"."""
-        if split not in self._items:
-            root, crops = self.find(self.settings.root(split)), self.settings.silence_crops
-            self._items[split] = speech_commands.items(root, split, crops, self._warn_once)
-        return self._items[split]
+        if self.settings.lists is not None:
+            return lists.items(self.list_of(split))
+        root, crops = self.find(self.settings.root(split)), self.settings.silence_crops
+        return speech_commands.items(root, split, crops, self._warn_once)
+
+    @cached_property
+    def _said(self) -> set[str]:
+        return set()
 
     def _warn_once(self, message: str) -> None:
         if message not in self._said:

@@ -1,6 +1,7 @@
 """The shapes of the task kit, each as a task folder of a page: data, training, files, several processes."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from s3prl.downstream.common.utterance import UtteranceTask
 from s3prl.training import checkpoint as checkpoints
 from s3prl.training.plan import Shard, plan_epoch
 from s3prl.training.report import MetricLogger
+from s3prl.utility import get_best_dev
 from s3prl.utility.metric import Metric
 from s3prl.utility.recordings import Recording
 
@@ -34,12 +36,11 @@ from s3prl.utility.recordings import Recording
 class DownstreamExpert(UtteranceTask):
     name, balanced, crop = "tones", True, 0.3
 
-    def __init__(self, upstream_dim, downstream_expert, expdir, runner=None, launch_dir=None, **kwargs):
+    def __init__(self, upstream_dim, downstream_expert, **options):
         self.datarc = downstream_expert["datarc"]
         loading = LoaderSettings(train_batch_size=4, eval_batch_size=3, num_workers=1)
         super().__init__(
-            upstream_dim, ["low", "mid", "high"], loading, downstream_expert["modelrc"],
-            expdir=expdir, runner=runner, launch_dir=launch_dir,
+            upstream_dim, ["low", "mid", "high"], loading, downstream_expert["modelrc"], **options
         )
 
     def items(self, split):
@@ -111,13 +112,15 @@ def write_tone(path, pitches, seconds, rng):
     soundfile.write(path, wave + rng.normal(0, 0.01, len(wave)), 16000)
 
 
-def tones_of_classes():
+def tones_of_classes(pause=()):
     rng = np.random.default_rng(0)
     for split, count in (("train", 12), ("dev", 7), ("test", 5)):
         for index in range(count):
             kind = "low" if index % 2 else ("mid", "high")[index // 2 % 2]
             pitch = {"low": 300, "mid": 900, "high": 2500}[kind]
-            write_tone(Path(f"corpus/{split}/{kind}-{index}.wav"), [pitch], rng.uniform(0.35, 0.6), rng)
+            write_tone(
+                Path(f"corpus/{split}/{kind}-{index}.wav"), [pitch, *pause], rng.uniform(0.35, 0.6), rng
+            )
 
 
 MEAN_POOLING = "{projector_dim: 32, select: UtteranceLevel, UtteranceLevel: {pooling: MeanPooling}}"
@@ -274,7 +277,7 @@ def test_a_label_that_is_no_class_is_named_with_its_recording(plug_in, downstrea
     Path("corpus/train/low-1.wav").rename("corpus/train/lwo-1.wav")
     assert downstream(*plug_in("kit_tones", UTTERANCES, MEAN_POOLING), "-p", "run") == 2
     error = capsys.readouterr().err
-    assert "lwo is not one of low, mid, high. Did you mean 'low'" in error and "lwo-1.wav" in error
+    assert "'lwo' (1 x, first lwo-1). Did you mean 'low'" in error and "lwo-1.wav" in error
 
 
 class ThirdsTask(Task):
@@ -302,3 +305,104 @@ def test_the_deciding_split_is_one_that_training_evaluates(tmp_path):
     runner = {"eval_dataloaders": ["test", "valid-small"]}
     assert ThirdsTask(LoaderSettings(1), str(tmp_path), runner).metric.split == "valid-small"
     assert ThirdsTask(LoaderSettings(1), str(tmp_path), {}).metric.split == "dev"
+
+
+def test_log_log_has_what_get_best_dev_reads(plug_in, downstream, capsys):
+    tones_of_classes()
+    train = plug_in("kit_tones", UTTERANCES, MEAN_POOLING)
+    assert downstream(*train, "-p", "run", "-o", "config.runner.eval_dataloaders=['dev', 'test']") == 0
+    lines = Path("run/log.log").read_text().splitlines()
+    assert [line.split(":")[0] for line in lines[:4]] == [
+        "train at step 10", "train at step 20", "dev at step 20", "New best on dev at step 20",
+    ]  # fmt: skip
+    rows = metrics(Path("run"))
+    for row in rows:
+        assert f"{row['split']} at step {row['step']}: {row['acc']}" in lines
+    best = max(row["acc"] for row in rows if row["split"] == "dev")
+    capsys.readouterr()
+    assert get_best_dev.main(["run/log.log"]) == 0
+    assert f"The best dev score {best} at step" in capsys.readouterr().out
+    before = Path("run/log.log").read_text()
+    assert downstream("-m", "evaluate", "-t", "test", "-e", "run/dev-best.ckpt") == 0
+    assert Path("run/log.log").read_text() == before
+
+
+def test_confusion_matrices_are_shown_in_tensorboard(plug_in, downstream, monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        MetricLogger, "add_image", lambda self, *args, **kw: shown.append(args), raising=False
+    )
+    tones_of_classes()
+    assert downstream(*plug_in("kit_tones", UTTERANCES, MEAN_POOLING), "-p", "run") == 0
+    assert [(tag, image.shape[2], step) for tag, image, step in shown] == [
+        ("tones/dev-confusion", 3, 20), ("tones/dev-confusion", 3, 40),
+    ]  # fmt: skip
+
+
+def test_a_head_that_hears_means_warns_of_normalised_utterances_and_can_have_another_form(
+    plug_in, downstream, capsys
+):
+    tones_of_classes(pause=[0])
+    train = plug_in("kit_tones", UTTERANCES, MEAN_POOLING)
+    train[train.index("fbank_no_cmvn")] = "fbank"
+    longer = "config.optimizer.lr=1e-2"
+    assert downstream(*train, "-p", "deaf", "-o", longer) == 0
+    assert "[tones] The upstream subtracts the mean of every utterance" in capsys.readouterr().err
+    nonlinear = "{'pre_net': {'select': 'FrameLevel', 'FrameLevel': {'hiddens': [32]}}}"
+    other = "+config.downstream_expert.modelrc.UtteranceLevel.after_cmvn"
+    assert downstream(*train, "-p", "hears", "-o", f"{longer},,{other}={nonlinear}") == 0
+    assert "subtracts the mean" not in capsys.readouterr().err
+    deaf, hears = (
+        {line.split()[1] for line in Path(run, "dev_predict.txt").read_text().splitlines()}
+        for run in ("deaf", "hears")
+    )
+    assert len(deaf) == 1 < len(hears)
+
+
+def test_unreadable_files_are_refused_before_training(plug_in, downstream, capsys):
+    tones_of_classes()
+    train = plug_in("kit_tones", UTTERANCES, MEAN_POOLING)
+    Path("corpus/dev/low-1.wav").write_bytes(b"no audio")
+    assert downstream(*train, "-p", "run") == 2
+    error = capsys.readouterr().err
+    assert "1 of 7 audio files of the split 'dev' cannot be used" in error and "low-1.wav" in error
+    assert "--bad_audio skip" in error and not Path("run/metrics.jsonl").exists()
+    assert downstream(*train, "-p", "run", "--bad_audio", "skip") == 0
+    assert "low-1.wav" in Path("run/bad_audio.tsv").read_text()
+
+
+def test_a_classifier_is_applied_to_recordings(plug_in, downstream, capsys):
+    tones_of_classes()
+    assert downstream(*plug_in("kit_tones", UTTERANCES, MEAN_POOLING), "-p", "run") == 0
+    capsys.readouterr()
+    assert downstream("-m", "inference", "-t", "corpus/test", "-e", "run/dev-best.ckpt") == 0
+    names = sorted(path.stem for path in Path("corpus/test").glob("*.wav"))
+    expected = [f"{name} {name.partition('-')[0]}" for name in names]
+    assert Path("run/inference.ark").read_text().splitlines() == expected
+    assert set(expected) <= set(capsys.readouterr().out.splitlines())
+
+
+INFERRED = UTTERANCES.replace('["low", "mid", "high"]', "None")
+
+
+def test_labels_of_the_training_data_are_kept_beside_the_checkpoint(plug_in, downstream, capsys):
+    tones_of_classes()
+    train = plug_in("kit_tones", INFERRED, MEAN_POOLING)
+    assert downstream(*train, "-p", "run") == 0
+    assert Path("run/labels.txt").read_text() == "high\nlow\nmid\n"
+    shutil.rmtree("corpus/train")
+    capsys.readouterr()
+    for other in ((), ("-p", "elsewhere")):
+        assert downstream("-m", "evaluate", "-t", "test", "-e", "run/dev-best.ckpt", *other) == 0
+        assert "acc 1" in capsys.readouterr().out
+    Path("run/labels.txt").unlink()
+    assert downstream("-m", "evaluate", "-t", "test", "-e", "run/dev-best.ckpt") == 2
+    assert "labels.txt, which its training has written beside it, is missing" in capsys.readouterr().err
+
+
+def test_labels_that_are_numbers_are_sorted_by_their_size(tmp_path):
+    task = UtteranceTask.__new__(UtteranceTask)
+    torch.nn.Module.__init__(task)
+    task.train_split = "train"
+    task.items = lambda split: [Item(name, Recording("x"), name) for name in ("10", "9", "b", "a", "1")]
+    assert task.training_labels() == ["1", "9", "10", "a", "b"]

@@ -55,6 +55,7 @@ class UpstreamExpert(UpstreamBase):
         self.name = f"[baseline {path.stem}]"
         self.features = features_from_config(config, str(path))
         self.batch_invariant = not (isinstance(self.features, StftFeatures) and self.features.pad == "batch")
+        self.utterance_cmvn = self.features.cmvn
         self.output_dim = self.features.dim
         self.downsample_rate = self.features.shift
 
