@@ -29,7 +29,7 @@ def build_once(
 
     Args:
         folder: of the corpus.
-        settings: all that decides its content; plain values.
+        settings: all that decides its content, the recipe's `version` among it; plain values.
         make: fills the empty folder it is given and returns a summary of plain values.
         force: replace a mini corpus of other settings.
 
@@ -77,7 +77,7 @@ def _finished(folder: Path, settings: dict[str, Any], force: bool) -> dict[str, 
             f"{folder} is there already and is no mini corpus. It is left as it is: "
             "choose another place with --output, or move it away."
         ) from None
-    if force:
+    if force or _of_older_version(made_with, settings):
         return None
     if made_with != settings:
         keys = sorted(set(settings) | set(made_with))
@@ -91,6 +91,12 @@ def _finished(folder: Path, settings: dict[str, Any], force: bool) -> dict[str, 
             "Use it as it is, replace it with --force, or choose another place with --output."
         )
     return contents
+
+
+def _of_older_version(made_with: dict[str, Any], settings: dict[str, Any]) -> bool:
+    """Whether an earlier version of the recipe has made the same corpus, which can be made anew unasked."""
+    same = {**made_with, "version": None} == {**settings, "version": None}
+    return same and made_with.get("version", 0) < settings["version"]
 
 
 def _replace(folder: Path, finished: Path) -> None:

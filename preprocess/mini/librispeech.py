@@ -2,7 +2,9 @@
 
 The official layout (train-clean-100, dev-clean and test-clean, <speaker>/<chapter>/*.flac and *.trans.txt,
 SPEAKERS.TXT, CHAPTERS.TXT). No speaker and no sentence is in two splits; every word is in the training
-split. Beside it: alignments/<split>.tsv with word and phone times, and lexicon.txt with stressed ARPAbet.
+split. Beside it: alignments/ with word and phone times of every split and, for train-clean-100, phone labels
+and split lists in the formats of CPC's; lexicon.txt with stressed ARPAbet; and the lists
+text_{train,dev,test}.csv and phones_{train,dev,test}.csv for the tasks on own data.
 """
 
 from argparse import ArgumentParser
@@ -15,14 +17,15 @@ import numpy as np
 from s3prl.utility.commands import command_line
 from s3prl.utility.errors import UserError
 
-from .alignments import write_alignments
+from .alignments import write_alignments, write_cpc_labels, write_cpc_split
 from .corpus import each
+from .lists import write_list
 from .speakers import Speaker, make_speaker
 from .synthesis import SAMPLE_RATE, Segment, pronounce, synthesize
 
 NAME = "librispeech"
 FOLDER = "LibriSpeech"
-VERSION = 1
+VERSION = 2
 
 SPLITS = {"train": "train-clean-100", "dev": "dev-clean", "test": "test-clean"}
 _CHAPTERS = 2  # of each speaker
@@ -73,6 +76,15 @@ class _Recording:
     words: list[Segment]
     phones: list[Segment]
 
+    @property
+    def path(self) -> str:
+        """Of the recording, below the folder of its split."""
+        return "/".join([*self.utterance.split("-")[:2], f"{self.utterance}.flac"])
+
+    @property
+    def text(self) -> str:
+        return " ".join(word.label for word in self.words)
+
 
 def add_options(parser: ArgumentParser) -> None:
     """Sizes of the splits."""
@@ -113,7 +125,11 @@ def make(folder: Path, seed: int, n_jobs: int, **sizes: int) -> dict[str, Any]:
         write_alignments(
             folder / "alignments" / f"{split}.tsv", [(r.utterance, r.words, r.phones) for r in made]
         )
+    trained = recordings[SPLITS["train"]]
+    write_cpc_labels(folder / "alignments", [(r.utterance, r.phones) for r in trained])
+    write_cpc_split(folder / "alignments", [r.utterance for r in trained])
     _write_tables(folder, chapters, seconds)
+    _write_lists(folder, recordings)
     return {
         split: {
             "utterances": len(made),
@@ -237,6 +253,20 @@ def _write_tables(folder: Path, chapters: list[_Chapter], seconds: dict[int, flo
     (folder / "README.TXT").write_text(_README, encoding="utf-8")
 
 
+def _write_lists(folder: Path, recordings: dict[str, list[_Recording]]) -> None:
+    """What the tasks on own data read: the texts, and the phones with their times."""
+    for short, split in SPLITS.items():
+        made = [(f"{split}/{one.path}", one) for one in recordings[split]]
+        texts = [(path, one.text, one.utterance.split("-")[0]) for path, one in made]
+        write_list(folder / f"text_{short}.csv", ("path", "text", "speaker"), texts)
+        phones = [
+            (path, phone.label.rstrip("012"), f"{phone.start:.4f}", f"{phone.end:.4f}")
+            for path, one in made
+            for phone in one.phones
+        ]
+        write_list(folder / f"phones_{short}.csv", ("path", "label", "start", "end"), phones)
+
+
 _README = """A miniature of LibriSpeech, for trying out programs in minutes.
 
 No person was recorded: every sentence was made up by a small grammar and spoken by the speech synthesiser
@@ -249,6 +279,12 @@ train-clean-100, dev-clean, test-clean   the layout of LibriSpeech: <speaker>/<c
 SPEAKERS.TXT, CHAPTERS.TXT               as in LibriSpeech
 alignments/<split>.tsv                   utterance, tier (word or phone), start and end in seconds, label;
                                          the phones cover the recording without a gap, SIL where nobody speaks
+alignments/converted_aligned_phones.txt  train-clean-100: an utterance and a phone's number every 10 ms,
+                                         that at 10 i + 12.5 ms (the centre of a frame of 25 ms)
+alignments/phones.txt                    the 41 classes in their order: SIL, SPN, ARPAbet without stress
+alignments/{train,test}_split.txt        four fifths and a fifth of train-clean-100, the same speakers in both
 lexicon.txt                              every word and its phones (ARPAbet with stress)
+text_{train,dev,test}.csv                path, text, speaker
+phones_{train,dev,test}.csv              path, label (a phone without its stress), start and end in seconds
 mini.json                                the settings it was made with
 """

@@ -3,6 +3,7 @@
 Two folders, each in its official layout: speech_commands_v0.01 (<word>/<speaker>_nohash_0.wav,
 _background_noise_, validation_list.txt, testing_list.txt) and speech_commands_test_set_v0.01 (12 classes).
 The test set is spoken by the speakers of testing_list.txt, of whom neither train nor dev has a recording.
+Beside them, digits_{train,dev,test}.csv list the spoken digits for `-d utterance_classification`.
 """
 
 from argparse import ArgumentParser
@@ -18,6 +19,7 @@ from s3prl.utility.errors import UserError
 from s3prl.utility.speech_commands import CLASSES, KEYWORDS, NOISES, SILENCE, SPEAKER_END, UNKNOWN, split_of
 
 from .corpus import each
+from .lists import write_list
 from .noises import NOISES as NOISE_NAMES
 from .noises import noise
 from .speakers import Speaker, make_speaker
@@ -25,13 +27,11 @@ from .synthesis import SAMPLE_RATE, synthesize
 
 NAME = "speech_commands"
 FOLDER = "SpeechCommands"
-VERSION = 1
+VERSION = 2
 
 TRAINING, TEST = "speech_commands_v0.01", "speech_commands_test_set_v0.01"
-OTHER_WORDS = (
-    *("bed", "bird", "cat", "dog", "happy", "house", "marvin", "sheila", "tree", "wow"),
-    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
-)
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+OTHER_WORDS = ("bed", "bird", "cat", "dog", "happy", "house", "marvin", "sheila", "tree", "wow", *DIGITS)
 WORDS = (*KEYWORDS, *OTHER_WORDS)
 _NOISE_SECONDS = 10.0
 _SHORT = 0.1  # of the recordings are shorter than a second, as in the real corpus
@@ -65,7 +65,7 @@ def add_options(parser: ArgumentParser) -> None:
 def next_command(folder: Path) -> str:
     """Trains keyword spotting on the corpus in `folder`."""
     command = (
-        f"{command_line('train')} -u fbank_no_cmvn -d speech_commands "
+        f"{command_line('train')} -u fbank -d speech_commands "
         "-c downstream/speech_commands/mini.yaml -n ks_mini"
     )
     if folder == Path("data/mini", FOLDER):
@@ -95,6 +95,7 @@ def make(folder: Path, seed: int, n_jobs: int, **sizes: int) -> dict[str, Any]:
         spoken = [part.file_name for part in parts if part.split == split]
         lines = [f"{word}/{file_name}\n" for word in sorted(WORDS) for file_name in sorted(spoken)]
         (folder / TRAINING / name).write_text("".join(lines), encoding="utf-8")
+    _write_digits(folder, parts)
     for name in (TRAINING, TEST):
         (folder / name / "README.md").write_text(_README, encoding="utf-8")
     said = {"train": len(WORDS), "dev": len(WORDS), "test": len(CLASSES)}  # by each speaker
@@ -145,6 +146,13 @@ def _record(part: _Part) -> float:
     return heard
 
 
+def _write_digits(folder: Path, parts: list[_Part]) -> None:
+    for split in ("train", "dev", "test"):
+        spoken = [part for part in parts if part.split == split]
+        rows = [(f"{TRAINING}/{word}/{p.file_name}", word, p.identity) for word in DIGITS for p in spoken]
+        write_list(folder / f"digits_{split}.csv", ("path", "label", "speaker"), rows)
+
+
 def _write_noises(folder: Path, seed: int) -> None:
     for name in NOISE_NAMES:
         _write(folder / TRAINING / NOISES / f"{name}.wav", noise(name, _NOISE_SECONDS, seed))
@@ -180,5 +188,6 @@ speech_commands_v0.01/_background_noise_              six noises of 10 seconds
 speech_commands_v0.01/validation_list.txt             recordings of the development set, as the hash says
 speech_commands_v0.01/testing_list.txt                recordings of the speakers of the test set
 speech_commands_test_set_v0.01/<class>                the test set: ten keywords, _unknown_ and _silence_
+digits_{train,dev,test}.csv                           the digits: path, label, speaker
 mini.json                                             the settings it was made with
 """

@@ -1,5 +1,6 @@
 """The miniature of LibriSpeech, and the command that makes mini corpora."""
 
+import csv
 import hashlib
 import json
 import os
@@ -13,10 +14,13 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from s3prl.downstream.assembly import import_expert
 from s3prl.preprocess import make_mini_corpora
 from s3prl.preprocess.mini import librispeech
 from s3prl.preprocess.mini.phones import STRESSED_ARPABET
+from s3prl.utility.config import load_yaml
 from s3prl.utility.lengths import find_splits
+from s3prl.utility.paths import ROOT
 
 pytest.importorskip("espeakng_loader", reason="pip install -r requirements-mini.txt")
 
@@ -109,6 +113,34 @@ def test_alignments_have_the_words_of_the_transcript_and_a_phone_at_every_moment
             assert all(one.end == two.start for one, two in pairwise(phones))
 
 
+def test_phone_labels_say_every_10_ms_which_phone_is_heard_at_the_centre_of_the_frame(corpus):
+    from s3prl.preprocess.mini.alignments import read_alignments
+
+    folder = corpus / "alignments"
+    classes = (folder / "phones.txt").read_text().split()
+    assert len(classes) == len(set(classes)) == 41 and classes[:3] == ["SIL", "SPN", "AA"]
+    assert set(classes[2:]) == {phone.rstrip("012") for phone in STRESSED_ARPABET}
+    alignments = read_alignments(folder / "train-clean-100.tsv")
+    lines = (folder / "converted_aligned_phones.txt").read_text().splitlines()
+    assert [line.split()[0] for line in lines] == list(alignments)
+    for line in lines[::10]:
+        name, *labels = line.split()
+        phones = alignments[name].phones
+        assert len(labels) == 1 + (round(phones[-1].end * 16000) - 400) // 160
+        for frame, label in enumerate(labels):
+            centre = 0.01 * frame + 0.0125
+            near = {p.label.rstrip("012") for p in phones if p.start - 1e-4 <= centre <= p.end + 1e-4}
+            assert classes[int(label)] in near
+
+
+def test_the_split_lists_of_the_phone_probes_have_every_speaker_twice(corpus):
+    lists = [(corpus / f"alignments/{split}_split.txt").read_text().split() for split in ("train", "test")]
+    assert sorted(lists[0] + lists[1]) == sorted(transcripts(corpus, "train-clean-100"))
+    assert [len(names) for names in lists] == [65, 15]
+    speakers = [{name.split("-")[0] for name in names} for names in lists]
+    assert speakers[0] == speakers[1] and len(speakers[0]) == 5
+
+
 def test_the_lexicon_has_every_word_in_stressed_arpabet(corpus):
     lexicon = dict(line.split(" ", 1) for line in (corpus / "lexicon.txt").read_text().splitlines())
     assert sorted(lexicon) == librispeech.vocabulary()
@@ -145,6 +177,22 @@ def test_other_settings_are_refused_until_forced(tmp_path, capsys):
     assert make(tmp_path, "--seed", "7", "--force") == 0
     assert json.loads((tmp_path / "LibriSpeech/mini.json").read_text())["settings"]["seed"] == 7
     assert len(list((tmp_path / "LibriSpeech").rglob("*.flac"))) == sum(SPLITS.values())
+
+
+def test_a_corpus_of_an_older_recipe_is_made_again(tmp_path, capsys):
+    assert make(tmp_path) == 0
+    manifest = tmp_path / "LibriSpeech/mini.json"
+    today = manifest.read_text()
+    older = json.loads(today)
+    older["settings"]["version"] -= 1
+    manifest.write_text(json.dumps(older))
+    capsys.readouterr()
+    assert make(tmp_path) == 0
+    assert "LibriSpeech: made in" in capsys.readouterr().out and manifest.read_text() == today
+    newer = json.loads(today)
+    newer["settings"]["version"] += 1
+    manifest.write_text(json.dumps(newer))
+    assert make(tmp_path) == 2
 
 
 def test_a_folder_that_is_no_mini_corpus_is_left_alone_even_when_forced(tmp_path, capsys):
@@ -234,3 +282,30 @@ def test_all_makes_every_recipe(tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert "30.0 minutes" in said
     assert f"Next: use {tmp_path / 'Other'}" in said
+
+
+def test_the_lists_for_own_data_have_the_texts_and_phones_of_every_split(corpus):
+    from s3prl.preprocess.mini.alignments import read_alignments
+
+    for short, split in {"train": "train-clean-100", "dev": "dev-clean", "test": "test-clean"}.items():
+        with (corpus / f"text_{short}.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert {Path(row["path"]).stem: row["text"] for row in rows} == transcripts(corpus, split)
+        assert all((corpus / row["path"]).is_file() and f"/{row['speaker']}/" in row["path"] for row in rows)
+        with (corpus / f"phones_{short}.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        alignments = read_alignments(corpus / f"alignments/{split}.tsv")
+        phones = [(name, phone) for name, found in alignments.items() for phone in found.phones]
+        assert [
+            (Path(row["path"]).stem, row["label"], float(row["start"]), float(row["end"])) for row in rows
+        ] == [(name, phone.label.rstrip("012"), phone.start, phone.end) for name, phone in phones]
+
+
+@pytest.mark.parametrize("task", ["frame_classification", "speech_recognition"])
+def test_the_miniatures_of_the_tasks_on_own_data_name_lists_that_are_there(
+    corpus, task, tmp_path, monkeypatch
+):
+    (tmp_path / "mini").symlink_to(corpus.parent)
+    monkeypatch.setenv("S3PRL_CORPORA", str(tmp_path))
+    config = load_yaml(ROOT / f"downstream/{task}/mini.yaml")
+    import_expert(task).check(config["downstream_expert"], ["train", "dev", "test"])

@@ -1,5 +1,6 @@
 """The miniature of Speech Commands: the official layout, disjoint speakers, and the task that reads it."""
 
+import csv
 import hashlib
 from collections import Counter
 from pathlib import Path
@@ -8,10 +9,14 @@ import numpy as np
 import pytest
 import soundfile
 
+from s3prl.downstream.assembly import import_expert
 from s3prl.downstream.common.corpora import speech_commands as reader
 from s3prl.preprocess import make_mini_corpora
 from s3prl.preprocess.mini.noises import NOISES, noise
-from s3prl.utility.speech_commands import CLASSES, KEYWORDS
+from s3prl.preprocess.mini.speech_commands import DIGITS
+from s3prl.utility.config import load_yaml
+from s3prl.utility.paths import ROOT
+from s3prl.utility.speech_commands import CLASSES, KEYWORDS, split_of
 
 pytest.importorskip("espeakng_loader", reason="pip install -r requirements-mini.txt")
 
@@ -119,3 +124,22 @@ def test_what_to_run_next_names_the_folders(corpus, capsys):
     assert "train: 90 utterances" in said and "test: 24 utterances" in said
     assert "-d speech_commands -c downstream/speech_commands/mini.yaml" in said
     assert f"speech_commands_test_root='{corpus}/speech_commands_test_set_v0.01'" in said
+
+
+def test_lists_name_the_digits_of_each_split_with_their_speakers(corpus):
+    for split, count in SPEAKERS.items():
+        with (corpus / f"digits_{split}.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert Counter(row["label"] for row in rows) == dict.fromkeys(DIGITS, count)
+        assert len({row["speaker"] for row in rows}) == count
+        for row in rows:
+            path = corpus / row["path"]
+            assert path.is_file() and path.parent.name == row["label"]
+            assert path.name.startswith(f"{row['speaker']}_") and split_of(path.name) == split
+
+
+def test_the_miniature_of_utterance_classification_names_lists_that_are_there(corpus, tmp_path, monkeypatch):
+    (tmp_path / "mini").symlink_to(corpus.parent)
+    monkeypatch.setenv("S3PRL_CORPORA", str(tmp_path))
+    config = load_yaml(ROOT / "downstream/utterance_classification/mini.yaml")
+    import_expert("utterance_classification").check(config["downstream_expert"], ["train", "dev", "test"])
