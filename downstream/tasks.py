@@ -8,6 +8,7 @@ from pathlib import Path
 import s3prl.downstream
 from s3prl.utility.config import nearest
 from s3prl.utility.errors import UserError
+from s3prl.utility.paths import find_path
 from s3prl.utility.plugins import absolute, is_path, mount
 
 
@@ -71,8 +72,18 @@ def expert_file(task: str) -> str:
 
 
 def default_config(task: str) -> str:
-    """The config that a task brings along."""
-    return f"{task}/config.yaml" if is_path(task) else f"downstream/{task}/config.yaml"
+    """The config that a task brings along.
+
+    Raises:
+        UserError: it brings none of that name, but others to choose from.
+    """
+    folder = task if is_path(task) else f"downstream/{task}"
+    found = find_path(folder)
+    others = sorted(path.name for path in found.glob("*.yaml"))
+    if others and not (found / "config.yaml").is_file():
+        listed = "".join(f"\n  -c {folder}/{name}" for name in others)
+        raise UserError(f"The task '{label(task)}' has no config.yaml. Choose one of its configs:{listed}")
+    return f"{folder}/config.yaml"
 
 
 def package_of(task: str) -> str:

@@ -55,6 +55,16 @@ COMMANDS = {
         "write tables of audio lengths",
         "s3prl.preprocess.generate_len_for_bucket",
     ),
+    "cross_validation": Command(
+        "downstream/emotion/cross_validation.py",
+        "train the five folds of emotion recognition, and average them",
+        "s3prl.downstream.emotion.cross_validation",
+    ),
+    "snips": Command(
+        "preprocess/prepare_snips.py",
+        "prepare Audio SNIPS for slot filling",
+        "s3prl.preprocess.prepare_snips",
+    ),
 }
 
 

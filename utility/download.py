@@ -78,15 +78,17 @@ def download(
     refresh: bool = False,
     mirrors: Sequence[str] = (),
     name: str | None = None,
+    instead: str = "-k FILE",
 ) -> Path:
     """The local file of `url`, fetched from it or from one of its `mirrors` unless it is there already.
 
     `dest` is the file to write (an existing folder: inside it, under the URL's name); without it, the cache.
     `sha256` (hexadecimal) and `size` (bytes) are checked on what arrives and on what is found. `refresh`
     fetches again and keeps the old file until the new one is complete. A path or a file:// URL is checked and
-    returned as it is. Messages call the file `name`. Raises DownloadError.
+    returned as it is. Messages call the file `name` and say where a local one can be given `instead`.
+    Raises DownloadError.
     """
-    wanted = _Wanted(name or url, (url, *mirrors), sha256.lower() if sha256 else None, size)
+    wanted = _Wanted(name or url, (url, *mirrors), sha256.lower() if sha256 else None, size, instead)
     if (local := _local_path(url)) is not None:
         return _checked_local(local, wanted)
     if dest is None:
@@ -126,6 +128,7 @@ class _Wanted:
     urls: tuple[str, ...]  # to try in turn
     sha256: str | None = None
     size: int | None = None
+    instead: str = "-k FILE"
 
     def flaw(self, path: Path) -> str | None:
         """What is wrong with the file at `path`, or None."""
@@ -220,7 +223,7 @@ def _fetch_any(path: Path, part: Path, wanted: _Wanted) -> None:
     raise DownloadError(
         f"{wanted.name} could not be downloaded:\n" + "\n".join(failures) + "\n"
         "Check the network, or download it elsewhere and either pass the local file in place of the URL "
-        f"(-k FILE) or put it here as the file {path.absolute()}"
+        f"({wanted.instead}) or put it here as the file {path.absolute()}"
     )
 
 

@@ -1,25 +1,27 @@
 """The ASR task of SUPERB (Yang et al., 2021): characters by CTC on LibriSpeech, scored by word error rate."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from s3prl.utility.metric import Metric
 from s3prl.utility.paths import find_path
 from s3prl.utility.typed import check_value, typed
 
+from ..common import lists
 from ..common.beam_search import DecoderOptions
 from ..common.characters import CharacterDictionary
 from ..common.corpora import librispeech
 from ..common.items import Item
-from ..common.sequence import SequenceSettings, SequenceTask, model_choice
+from ..common.recognition import RecognitionSettings, RecognitionTask
+from ..common.sequence import model_choice
 from ..common.task import split_of
 
 WHERE = "downstream_expert.datarc"
 
 
 @dataclass(kw_only=True)
-class Settings(SequenceSettings):
+class Settings(RecognitionSettings):
     """`datarc` of an ASR config, but for its splits."""
 
     libri_root: str
@@ -34,7 +36,7 @@ class Blocks:
     modelrc: dict
 
 
-class DownstreamExpert(SequenceTask):
+class DownstreamExpert(RecognitionTask):
     """LibriSpeech's items, and what decides."""
 
     name = "asr"
@@ -46,28 +48,19 @@ class DownstreamExpert(SequenceTask):
         upstream_dim: int,
         upstream_rate: int,
         downstream_expert: dict,
-        expdir: str,
-        runner: dict | None = None,
-        launch_dir: str | None = None,
-        bad_audio: str = "error",
-        **kwargs: Any,
+        **options: Any,
     ) -> None:
         """
         Args:
             upstream_dim, upstream_rate: size of a feature frame, and samples between two.
             downstream_expert: the block of that name in the config; config.yaml explains its fields.
-            expdir, runner, launch_dir: see Task.
-            bad_audio: "error" or "skip", what to do with transcripts whose recording is missing.
+            options: of Task; with `bad_audio="skip"` transcripts without a recording are left out.
 
         Raises:
             UserError: a field of the config is unknown or has an impossible value.
         """
         settings, self.splits, modelrc = read_config(downstream_expert)
-        super().__init__(
-            upstream_dim, upstream_rate, settings, modelrc,
-            expdir=expdir, runner=runner, launch_dir=launch_dir,
-        )  # fmt: skip
-        self.keep_lost = bad_audio == "skip"
+        super().__init__(upstream_dim, upstream_rate, settings, modelrc, **options)
 
     @staticmethod
     def check(downstream_expert: dict, splits: Iterable[str], launch_dir: str | None = None) -> None:
@@ -83,17 +76,21 @@ class DownstreamExpert(SequenceTask):
         model_choice(modelrc)
         CharacterDictionary.from_file(find_path(settings.dict_path, launch_dir))
         DecoderOptions.from_config(settings.decoder_args, launch_dir)
+        if settings.lists is not None:
+            lists.check(settings.lists, splits, ["text"], launch_dir)
+            return
         for split in splits:
             for folder in split_of(folders, split, WHERE):
                 librispeech.check_folder(find_path(settings.libri_root, launch_dir), folder)
 
     def items(self, split: str) -> list[Item]:
         """The utterances of a split of the config, longest first."""
+        if self.settings.lists is not None:
+            found = lists.transcripts(self.settings.lists, split, self.launch_dir)
+            return [replace(item, label=item.label.upper()) for item in found]
         folders = split_of(self.splits, split, WHERE)
         root, tables = self.find(self.settings.libri_root), self.find(self.settings.bucket_file)
-        items = librispeech.items(root, folders, tables, self.keep_lost)
-        self.warn_of_unknown_characters(split, items)
-        return items
+        return librispeech.items(root, folders, tables, self.bad_audio == "skip")
 
 
 def read_config(downstream_expert: dict) -> tuple[Settings, dict[str, list[str]], dict]:

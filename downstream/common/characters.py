@@ -18,7 +18,7 @@ BOUNDARY = "|"
 
 
 class CharacterDictionary:
-    """The output symbols of a character recogniser."""
+    """The output symbols of a character recogniser; a `TextEncoder` (see encoders.py)."""
 
     def __init__(self, symbols: Sequence[str]) -> None:
         self.symbols = list(symbols)
@@ -63,7 +63,11 @@ class CharacterDictionary:
         hidden = (self.blank, self.pad, self.eos)
         return [self.symbols[number] for number in numbers if number not in hidden]
 
-    def unknown_characters(self, texts: Iterable[str]) -> Counter:
+    def decode(self, numbers: Iterable[int]) -> str:
+        """The words that a decoded sequence spells."""
+        return " ".join(words_of(self.units(numbers)))
+
+    def unknown(self, texts: Iterable[str]) -> Counter:
         """How often each character that the dictionary lacks occurs in `texts`."""
         joined = "".join(texts)
         return Counter({c: joined.count(c) for c in set(joined) if not c.isspace() and c not in self._index})

@@ -10,13 +10,13 @@ def edits(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
     return editdistance.eval(hypothesis, reference)
 
 
-def error_rate(errors: Sequence[int], lengths: Sequence[int]) -> float:
+def error_rate(errors: Sequence[int], lengths: Sequence[int], whole: float = 100.0) -> float:
     """Percent errors: the sum of `errors` over the sum of the reference `lengths` of all utterances.
 
-    Above 100 when there are more insertions than matches; infinite when all references are empty but not
-    all hypotheses.
+    With `whole=1.0` a fraction. Above `whole` when there are more insertions than matches; infinite when all
+    references are empty but not all hypotheses.
     """
     total, length = sum(errors), sum(lengths)
     if length == 0:
         return 0.0 if total == 0 else float("inf")
-    return 100.0 * total / length
+    return whole * total / length

@@ -1,6 +1,6 @@
-"""From feature frames to symbol scores: recurrent layers, and Wav2Letter (Collobert et al., 2016).
+"""From feature frames to symbol scores: frame by frame, recurrent, Wav2Letter (Collobert et al., 2016).
 
-Both take `([batch, frames, dim], lengths)` and return `(scores [batch, frames', symbols], lengths')`, with
+All take `([batch, frames, dim], lengths)` and return `(scores [batch, frames', symbols], lengths')`, with
 lengths as a list of ints on the host. What pads the end of an utterance never changes its scores.
 """
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from s3prl.utility.errors import UserError
 
-from .heads import valid_frames
+from .heads import FrameLevel, valid_frames
 from .recurrent import run_recurrent
 
 
@@ -164,4 +164,18 @@ def frames_per_output(upstream_rate: int, total_rate: int) -> int:
     return frames
 
 
-MODELS: dict[str, type[nn.Module]] = {"RNNs": RNNs, "Wav2Letter": Wav2Letter}
+class EveryFrame(FrameLevel):
+    """An optional MLP and a linear layer on every frame: what configs call FrameLevel."""
+
+    def __init__(
+        self,
+        input_size: int,
+        output_size: int,
+        upstream_rate: int,
+        hiddens: Sequence[int] | None = None,
+        activation: str = "ReLU",
+    ) -> None:
+        super().__init__(input_size, output_size, hiddens, activation)
+
+
+MODELS: dict[str, type[nn.Module]] = {"RNNs": RNNs, "Wav2Letter": Wav2Letter, "FrameLevel": EveryFrame}

@@ -377,3 +377,6 @@ class _Logger:
 
     def add_scalar(self, name, value, global_step):
         self.figures[name] = value
+
+    def add_line(self, line):
+        """A line of log.log."""

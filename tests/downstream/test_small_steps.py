@@ -11,7 +11,7 @@ from s3prl.downstream.common.dataset import LoaderSettings
 from s3prl.downstream.common.frame import FrameTask
 from s3prl.downstream.common.heads import MeanPooling, folded
 from s3prl.downstream.common.items import Item
-from s3prl.downstream.common.sequence import SequenceSettings, SequenceTask
+from s3prl.downstream.common.recognition import RecognitionSettings, RecognitionTask
 from s3prl.downstream.common.utterance import UtteranceTask
 from s3prl.upstream.interfaces import Featurizer, Layers, UpstreamBase
 from s3prl.utility.recordings import Recording
@@ -38,7 +38,7 @@ class Frames(FrameTask):
     name = "frames"
 
 
-class Sequences(SequenceTask):
+class Sequences(RecognitionTask):
     name = "sequences"
 
 
@@ -62,7 +62,7 @@ def sequence_task(folder):
     rnns = {"module": "LSTM", "bidirection": True, "dim": [4], "dropout": [0.0], "layer_norm": [False]}
     rnns |= {"proj": [False], "sample_rate": [1], "sample_style": "concat", "total_rate": -1}
     modelrc = {"project_dim": 5, "select": "RNNs", "RNNs": rnns}
-    task = Sequences(DIM, STRIDE, SequenceSettings(4, dict_path=str(dictionary)), modelrc, expdir=folder)
+    task = Sequences(DIM, STRIDE, RecognitionSettings(4, dict_path=str(dictionary)), modelrc, expdir=folder)
     return task, lambda count, frames: np.full(1, 5)
 
 

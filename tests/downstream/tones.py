@@ -86,6 +86,9 @@ class Scalars(dict):
     def add_scalar(self, name, value, global_step):
         self[name] = value
 
+    def add_line(self, line):
+        """A line of log.log."""
+
 
 def train(expert, steps):
     """Plain training; returns what was recorded."""

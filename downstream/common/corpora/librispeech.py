@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from s3prl.utility.commands import command_line
@@ -12,6 +13,7 @@ from s3prl.utility.lengths import load_lengths
 from s3prl.utility.recordings import Recording
 
 from ..items import Item
+from ..lists import with_lengths
 
 DOWNLOAD_PAGE = "https://www.openslr.org/12"
 
@@ -37,8 +39,53 @@ def items(root: Path, split: Sequence[str], table_dir: Path, keep_lost: bool = F
     return sorted(found, key=lambda item: (-item.samples, item.name))
 
 
-def check_folder(root: Path, folder: str) -> None:
-    """Raise UserError, with the ways to get the data, when a split folder is not there."""
+def transcribed(root: Path, split: Sequence[str], field: str, config: str) -> list[Item]:
+    """The utterances of some folders as their transcripts list them; no recording is looked for.
+
+    Args:
+        root, split: see `items`.
+        field, config: see `check_folder`.
+
+    Raises:
+        UserError: no such corpus or folder, or it has no transcripts.
+    """
+    found = []
+    for folder in split:
+        check_folder(root, folder, field, config)
+        rows = read_transcripts(root, folder).items()
+        found += [Item(name, Recording(path), text) for name, (path, text) in rows]
+    return found
+
+
+def named(root: Path, folder: str, names: Sequence[str], table_dir: Path | None) -> list[Item]:
+    """The utterances of these names without labels, the longest first; unreadable ones have no length.
+
+    Args:
+        root: the folder that holds `folder`, `train-clean-100` for example.
+        table_dir: where the tables of lengths are, or will be written; None keeps them in the user's cache.
+    """
+    files = {name: "/".join([folder, *name.split("-")[:2], f"{name}.flac"]) for name in names}
+    found = [Item(name, Recording(root / file), None) for name, file in files.items()]
+    if table_dir is None:
+        found = with_lengths(found, folder)
+    else:
+        lengths = load_lengths(root, folder, table_dir)
+        found = [replace(item, samples=lengths.get(files[item.name], 0)) for item in found]
+    return sorted(found, key=lambda item: (-item.samples, item.name))
+
+
+def check_folder(
+    root: Path,
+    folder: str,
+    field: str = "downstream_expert.datarc.libri_root",
+    config: str = "downstream/asr/mini.yaml",
+) -> None:
+    """Raise UserError, with the ways to get the data, when a split folder is not there.
+
+    Args:
+        field: of the config, which names the root.
+        config: that of the miniature corpus.
+    """
     if (root / folder).is_dir():
         return
     there = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
@@ -48,9 +95,9 @@ def check_folder(root: Path, folder: str) -> None:
     raise UserError(
         f"LibriSpeech's {folder} was looked for in {root.absolute()}. {found} "
         f"Download it from {DOWNLOAD_PAGE} and set "
-        "downstream_expert.datarc.libri_root (or the variable S3PRL_CORPORA, the folder that holds "
+        f"{field} (or the variable S3PRL_CORPORA, the folder that holds "
         f"LibriSpeech); or make the miniature corpus with `{command_line('corpora')} librispeech "
-        "--output data/mini` and choose `-c downstream/asr/mini.yaml`."
+        f"--output data/mini` and choose `-c {config}`."
     )
 
 

@@ -1,0 +1,1 @@
+"""Metrics as plain functions of references and predictions; no model, no file, no config."""

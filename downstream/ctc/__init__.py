@@ -1,0 +1,1 @@
+"""Sequences of symbols by CTC: phones, characters of any language, or slots of spoken commands."""
