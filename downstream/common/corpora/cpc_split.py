@@ -1,0 +1,75 @@
+"""The split of LibriSpeech's train-clean-100 for phone and speaker probes, by the lists of CPC.
+
+Training and test utterances are listed, of the same 251 speakers (van den Oord et al., 2018); a tenth of the
+training list is held out for development, by the shuffle of the public S3PRL.
+"""
+
+import gzip
+import random
+import zlib
+from pathlib import Path
+
+from s3prl.utility.errors import UserError
+from s3prl.utility.paths import find_path
+from s3prl.utility.typed import choice
+
+FOLDER = "train-clean-100"
+SPLITS = ("train", "dev", "test")
+LISTS = Path(__file__).parent.parent / "lists_data"
+TRAIN_LIST, TEST_LIST = LISTS / "cpc_librispeech_train.txt.gz", LISTS / "cpc_librispeech_test.txt.gz"
+SEED = 1337  # of the published shuffle
+
+
+def cpc_ids(split: str, train_list: Path | None = None, test_list: Path | None = None) -> list[str]:
+    """The utterance ids of "train", "dev" or "test", in the order of the original.
+
+    Args:
+        train_list, test_list: files with an id in every line, .gz or plain; None takes those of CPC. "train"
+            and "dev" are parts of the first one, 90 % and 10 %.
+
+    Raises:
+        UserError: there is no such split or list, or a list is empty.
+    """
+    if choice(split, SPLITS, "The split") == "test":
+        return read_ids(test_list or TEST_LIST)
+    ids = read_ids(train_list or TRAIN_LIST)
+    random.Random(SEED).shuffle(ids)
+    kept = int(len(ids) * 0.9)
+    return ids[:kept] if split == "train" else ids[kept:]
+
+
+def listed_ids(split: str, split_path: str | None, launch_dir: str | None) -> list[str]:
+    """The utterance ids of a split, for a config.
+
+    Args:
+        split_path: the folder of train_split.txt and test_split.txt; None takes the lists of CPC.
+        launch_dir: where the experiment was started first; a relative path counts from there.
+
+    Raises:
+        UserError: see `cpc_ids`.
+    """
+    if split_path is None:
+        return cpc_ids(split)
+    folder = find_path(split_path, launch_dir)
+    return cpc_ids(split, folder / "train_split.txt", folder / "test_split.txt")
+
+
+def read_ids(path: Path) -> list[str]:
+    """The ids of a list, in its order.
+
+    Raises:
+        UserError: there is no such file, it is no list, or it is empty.
+    """
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        ids = content.decode("utf-8").split()
+    except FileNotFoundError:
+        raise UserError(
+            f"There is no list of utterances {path.absolute()}. Correct its folder in the config; without "
+            "one, the lists of CPC for train-clean-100 are taken."
+        ) from None
+    except (gzip.BadGzipFile, zlib.error, EOFError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not a list of utterance ids, one in every line ({error}).") from error
+    if not ids:
+        raise UserError(f"{path} is empty. It should have an utterance id in every line.")
+    return ids

@@ -1,0 +1,1 @@
+"""Speaker identification on LibriSpeech by a linear layer on the mean over time."""
