@@ -4,13 +4,14 @@ import functools
 import importlib
 import importlib.util
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from s3prl.utility.config import nearest
 from s3prl.utility.errors import UserError
 
-# Folders whose entries and constructors name all their options. Entries of other folders may take any.
+# Folders whose entries and constructors name all their options. Entries of other folders may take any, unless
+# their own signature says which.
 STRICT = {
     "apc", "audio_albert", "baseline", "byol_a", "cpc", "data2vec", "decoar", "decoar2", "distiller",
     "example", "hf", "hubert", "log_stft", "m2d", "mockingjay", "npc", "pase", "tera", "unispeech_sat",
@@ -30,14 +31,16 @@ def guarded(entry: Callable[..., Any], folder: str, name: str) -> Callable[..., 
     mode for fine-tuning. Entries of our own families refuse keywords that nothing would read.
 
     Args:
-        folder: of the family, in upstream/.
+        folder: of the family, in upstream/, or of a task.
         name: by which the entry is asked for.
     """
 
     @functools.wraps(entry)
     def build(*args: Any, **kwargs: Any) -> Any:
         if folder in STRICT:
-            _check(kwargs, folder, name)
+            _check([keyword for keyword in kwargs if keyword not in GENERAL], _keywords, folder, name)
+        else:
+            _check(kwargs, _parameters, entry, name)
         return evaluating(entry(*args, **kwargs))
 
     return build
@@ -50,17 +53,23 @@ def evaluating(model: Any) -> Any:
     return model.eval() if isinstance(model, nn.Module) else model
 
 
-def _check(given: dict[str, Any], folder: str, name: str) -> None:
-    """Refuse keywords that do not exist; raises a UserError with the nearest that does."""
-    unknown = [keyword for keyword in given if keyword not in GENERAL]
-    if not unknown:
-        return
-    valid = _keywords(folder)
-    for keyword in unknown:
+def _check(given: Iterable[str], known: Callable[..., list[str] | None], of: Any, name: str) -> None:
+    """Refuse keywords that `known(of)` does not list; raises a UserError with the nearest that it does."""
+    given = list(given)
+    valid = known(of) if given else None
+    for keyword in given if valid is not None else ():
         if keyword not in valid:
             raise UserError(
                 f"{name} has no option '{keyword}'.{nearest(keyword, valid)} Its options: {', '.join(valid)}."
             )
+
+
+def _parameters(entry: Callable[..., Any]) -> list[str] | None:
+    """The keywords in an entry's signature; None where it takes any."""
+    parameters = inspect.signature(entry).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return sorted(parameter.name for parameter in parameters)
 
 
 @functools.lru_cache

@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(aligned([COLUMNS, *rows(chosen)]))
     print("\nstride: samples per frame at 16 kHz; layers: tensors in hidden_states; -: not known")
     for folder, reason in registry.failures().items():
-        print(f"not importable: upstream/{folder}: {reason}")
+        print(f"not importable: {folder}: {reason}")
     return 0
 
 

@@ -1,4 +1,7 @@
-"""Every upstream by name: the entry functions of all `upstream/*/hubconf.py`, found by looking."""
+"""Every upstream by name: the entry functions of all `upstream/*/hubconf.py`, found by looking.
+
+A task may make models too: `downstream/*/hubconf.py` is read in the same way. No task is known by name here.
+"""
 
 import functools
 import importlib
@@ -14,19 +17,21 @@ from .folders import entry_of_folder, is_entry
 from .guard import guarded
 
 UPSTREAM_FOLDER = Path(__file__).resolve().parent
-WITH_CHECKPOINT = ("_local", "_url", "_gdriveid", "_custom")
+ROOMS = ("upstream", "downstream")
+WITH_CHECKPOINT = ("_local", "_url", "_gdriveid", "_custom", "_posteriorgram")
 
 
 @functools.lru_cache(maxsize=1)
 def scan() -> tuple[dict[str, Callable], dict[str, Exception]]:
-    """All entries by name, and the import error of every folder that could not be read."""
+    """All entries by name, and the import error of every folder (`upstream/NAME`) that could not be read."""
     entries, failures = {}, {}
-    for hubconf in sorted(UPSTREAM_FOLDER.glob("*/hubconf.py")):
-        folder = hubconf.parent.name
+    files = [file for room in ROOMS for file in sorted(UPSTREAM_FOLDER.parent.glob(f"{room}/*/hubconf.py"))]
+    for hubconf in files:
+        folder, room = hubconf.parent.name, hubconf.parent.parent.name
         try:
-            module = importlib.import_module(f"s3prl.upstream.{folder}.hubconf")
+            module = importlib.import_module(f"s3prl.{room}.{folder}.hubconf")
         except Exception as error:  # whatever a plug-in raises must not take the others down
-            failures[folder] = error
+            failures[f"{room}/{folder}"] = error
             continue
         for name, value in vars(module).items():
             if not name.startswith("_") and is_entry(value):
@@ -47,7 +52,7 @@ def options(only_registered_ckpt: bool = False) -> list[str]:
 
 
 def failures() -> dict[str, str]:
-    """Upstream folders that could not be imported, with the reason."""
+    """Folders (`upstream/NAME`) whose entries could not be imported, with the reason."""
     return {folder: f"{type(error).__name__}: {error}" for folder, error in scan()[1].items()}
 
 
@@ -62,11 +67,11 @@ def get(name: str) -> Callable:
     entries, failed = scan()
     if name in entries:
         return entries[name]
-    suspects = [folder for folder in failed if folder == name or name.startswith(f"{folder}_")]
+    suspects = [folder for folder in failed if f"{name}_".startswith(f"{folder.partition('/')[2]}_")]
     if suspects:
         folder = max(suspects, key=len)
         raise UserError(
-            f"The upstream '{name}' (upstream/{folder}) cannot be used: {failures()[folder]}. "
+            f"The upstream '{name}' ({folder}) cannot be used: {failures()[folder]}. "
             f"{_advice(failed[folder])}"
         )
     broken = f" Not importable: {', '.join(sorted(failed))}." if failed else ""

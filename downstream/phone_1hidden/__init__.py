@@ -1,0 +1,1 @@
+"""Phone classification by a hidden layer and a linear one on every frame of LibriSpeech."""

@@ -1,0 +1,1 @@
+"""Phone classification by a linear layer on every frame of LibriSpeech."""

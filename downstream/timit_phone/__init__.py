@@ -1,0 +1,1 @@
+"""Phones on TIMIT, a bank of convolutions; scored by accuracy."""
