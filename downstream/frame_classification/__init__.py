@@ -1,0 +1,1 @@
+"""Labels of frames, on lists of your own."""

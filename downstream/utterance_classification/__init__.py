@@ -1,0 +1,1 @@
+"""Labels of whole utterances, on lists of your own."""
