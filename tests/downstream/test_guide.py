@@ -14,7 +14,7 @@ import yaml
 from conftest import ROOT, metrics
 
 import s3prl.downstream
-from s3prl.downstream.common.corpora import csv_table
+from s3prl.downstream.common import lists
 from s3prl.utility.errors import UserError
 
 GUIDE = (ROOT / "downstream/README.md").read_text(encoding="utf-8")
@@ -90,8 +90,8 @@ def test_a_copy_of_the_example_learns_the_digits_of_csv_files(tasks, digits, dow
 
 def test_a_task_from_the_kit_learns_the_digits_of_one_csv_file(tasks, digits, downstream, capsys):
     code = block("class DownstreamExpert(UtteranceTask)")
-    code = code[: code.index("    def items(")] + block("csv_table.items(self.find(self.root), split)")
-    code = "from ..common.corpora import csv_table\n" + code.replace('["yes", "no"]', 'list("0123")')
+    code = code[: code.index("    def items(")] + block("lists.items(self.find(self.root), split=split)")
+    code = "from ..common import lists\n" + code.replace('["yes", "no"]', 'list("0123")')
     (tasks / "guide_kit").mkdir()
     (tasks / "guide_kit/expert.py").write_text(code)
     Path("kit.yaml").write_text("""
@@ -113,12 +113,12 @@ downstream_expert:
 @pytest.mark.parametrize(
     ("text", "split", "message"),
     [
-        (None, None, "There is no table"),
+        (None, None, "There is no list"),
         ("file,label\na.wav,1\n", None, "has no column 'path'"),
         ("path,lable\na.wav,1\n", None, "no column 'label'. Did you mean 'lable'?"),
         ("path,label\na.wav,1\n", "dev", "has no column 'split'"),
-        ("path,label\na.wav,1\nb.wav,\n", None, "line 3: the column 'label' is empty"),
-        ("path,label\na.wav\n", None, "line 2: the column 'label' is empty"),
+        ("path,label\na.wav,1\nb.wav,\n", None, "line 3: 'label' is empty"),
+        ("path,label\na.wav\n", None, "line 2: 'label' is empty"),
         ("path,label\n", None, "has no rows"),
         ("", None, "has no column 'path'"),
     ],
@@ -128,13 +128,13 @@ def test_a_mistake_in_a_table_is_named_with_its_file(tmp_path, text, split, mess
     if text is not None:
         table.write_text(text)
     with pytest.raises(UserError, match=re.escape(message)) as error:
-        csv_table.items(table, split)
+        lists.items(table, split=split)
     assert str(table) in str(error.value)
 
 
 def test_paths_of_a_table_count_from_its_folder(tmp_path):
     table = tmp_path / "mine.csv"
     table.write_text("\ufeffpath,label\nwavs/a.wav,1\n/elsewhere/b.wav,2\n", encoding="utf-8")
-    first, second = csv_table.items(table)
+    first, second = lists.items(table)
     assert (first.name, first.recording.path, first.label) == ("wavs/a", str(tmp_path / "wavs/a.wav"), "1")
     assert second.recording.path == "/elsewhere/b.wav"
