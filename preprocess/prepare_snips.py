@@ -8,7 +8,7 @@ after an interruption.
 
 --annotations holds the tables nlu_annotation/{train,valid,test}; --audio the folders audio_<Speaker>/snips of
 .mp3 files (audio_slu_v3.zip). Each is a folder, a zip archive or the URL of one; without these options they
-are looked for in the folder of the corpora. Needs: pip install num2words
+are looked for in the folder of the corpora.
 """
 
 import argparse
