@@ -21,7 +21,7 @@ from s3prl.utility.config import nearest
 from s3prl.utility.errors import UserError
 from s3prl.utility.recordings import Recording
 
-from .frame import IGNORED
+from .frame import IGNORED, LABEL_RATE
 from .items import Item
 from .lists import Row, read_list, with_lengths
 
@@ -74,7 +74,7 @@ class LabelledRecording:
         return numbers
 
 
-def frame_items(path: Path, split: str, classes: Sequence[str], label_rate: int = 160) -> list[Item]:
+def frame_items(path: Path, split: str, classes: Sequence[str], label_rate: int = LABEL_RATE) -> list[Item]:
     """The recordings of a list as items of a FrameTask with these classes, in the order of the list.
 
     Args:
@@ -94,7 +94,7 @@ def frame_items(path: Path, split: str, classes: Sequence[str], label_rate: int 
     ]
 
 
-def labels_of(path: Path, label_rate: int = 160) -> list[str]:
+def labels_of(path: Path, label_rate: int = LABEL_RATE) -> list[str]:
     """All labels of a list, sorted.
 
     Raises:
@@ -103,7 +103,7 @@ def labels_of(path: Path, label_rate: int = 160) -> list[str]:
     return sorted(set().union(*(one.labels for one in frame_labels(path, label_rate))))
 
 
-def frame_labels(path: Path, label_rate: int = 160) -> list[LabelledRecording]:
+def frame_labels(path: Path, label_rate: int = LABEL_RATE) -> list[LabelledRecording]:
     """The recordings of a list with their labels, in the order of the list.
 
     A frame has the label of the segment that holds its middle.

@@ -4,37 +4,24 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 from s3prl.utility.errors import UserError
-from s3prl.utility.paths import find_path
 from s3prl.utility.typed import at_least
 
 from . import lists
 from .configured import Configured
-from .corpora import librispeech
-from .corpora.cpc_split import FOLDER, SPLITS, listed_ids
+from .corpora.cpc_split import FOLDER, SPLITS, CpcSettings
 from .dataset import LoaderSettings, Size
 from .items import Item
 from .task import Task
 
 
 @dataclass(kw_only=True)
-class SpeakerSettings(LoaderSettings):
+class SpeakerSettings(CpcSettings, LoaderSettings):
     """`datarc` of a speaker probe."""
 
-    libri_root: str
-    split_path: str | None = None  # folder of train_split.txt and test_split.txt; null takes the lists of CPC
-    bucket_file: str | None = None  # folder of the tables of lengths; null keeps them in the user's cache
     train_batch_size: Size = 16
     eval_batch_size: Size = 16
     num_workers: Annotated[int, at_least(0)] = 8
     lists: dict[str, str] | None = None  # split -> CSV or JSONL, in place of the corpus
-
-    def ids(self, split: str, launch_dir: str | None) -> list[str]:
-        """The utterances of a split.
-
-        Raises:
-            UserError: there is no such split or list.
-        """
-        return listed_ids(split, self.split_path, launch_dir)
 
 
 class SpeakerTask(Configured, Task):
@@ -52,15 +39,12 @@ class SpeakerTask(Configured, Task):
     @classmethod
     def check_corpus(cls, settings: SpeakerSettings, splits: list[str], launch_dir: str | None) -> None:
         """Find a missing corpus or list."""
-        root = find_path(settings.libri_root, launch_dir)
-        librispeech.check_folder(root, FOLDER, config=cls.mini_config())
-        for split in splits:
-            settings.ids(split, launch_dir)
+        settings.check(splits, launch_dir, cls.mini_config())
 
     def training_labels(self) -> list[str]:
         """The speakers of the training list, sorted."""
         if self.settings.lists is not None:
-            return sorted({item.label for item in self.items(self.train_split)})
+            return sorted({item.label for item in self.read(self.train_split)})
         listed = [name for split in ("train", "dev") for name in self.settings.ids(split, self.launch_dir)]
         return sorted({speaker_of(name) for name in listed})
 
@@ -68,14 +52,14 @@ class SpeakerTask(Configured, Task):
         """The utterances of "train", "dev" or "test" with their speakers, the longest first."""
         if self.settings.lists is not None:
             return lists.with_lengths(lists.items(self.list_of(split)), split)
-        root, tables = self.find(self.settings.libri_root), self.settings.bucket_file
-        names = self.settings.ids(split, self.launch_dir)
-        found = librispeech.named(root, FOLDER, names, None if tables is None else self.find(tables))
+        found = self.settings.recordings(split, self.launch_dir)
         if not any(item.samples for item in found):
+            first = self.settings.ids(split, self.launch_dir)[0]
             raise UserError(
-                f"None of the {len(names):,} utterances of the split '{split}' is in {root / FOLDER}; the "
-                f"first is {names[0]}. A corpus that is not LibriSpeech needs lists of its own: set "
-                "downstream_expert.datarc.split_path to the folder of train_split.txt and test_split.txt."
+                f"None of the {len(found):,} utterances of the split '{split}' is in "
+                f"{self.find(self.settings.libri_root) / FOLDER}; the first is {first}. A corpus that is not "
+                "LibriSpeech needs lists of its own: set downstream_expert.datarc.split_path to the folder "
+                "of train_split.txt and test_split.txt."
             )
         return [replace(item, label=speaker_of(item.name)) for item in found]
 

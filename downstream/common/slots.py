@@ -40,7 +40,7 @@ class SlotsTask(UtteranceTask):
 
     def training_labels(self) -> list[str]:
         """`slot: value` of each output, in the order of first appearance in the training data."""
-        labels = [item.label for item in self.items(self.train_split)]
+        labels = [item.label for item in self.read(self.train_split)]
         return [
             f"{slot}: {value}"
             for number, slot in enumerate(self.slots)

@@ -90,7 +90,8 @@ class Task(nn.Module):
         self.loading, self.expdir, self.launch_dir = loading, Path(expdir), launch_dir
         self.mode, self.init_ckpt, self.bad_audio = mode, init_ckpt, bad_audio
         self.upstream_cmvn = upstream_cmvn
-        self._listed: dict[str, list[Item]] = {}
+        self._read: dict[str, list[Item]] = {}
+        self._checked: set[str] = set()
         self._has_inferred = False
         self.train_split = runner.get("train_dataloader") or "train"
         self.metric = _on_evaluated_split(self.metric, runner.get("eval_dataloaders") or [])
@@ -165,17 +166,27 @@ class Task(nn.Module):
         paths = [folder / file_name for folder in folders]
         return next((path.read_bytes() for path in paths if path.is_file()), None)
 
+    def read(self, split: str) -> list[Item]:
+        """The items of a split, as `items` gave them the first time.
+
+        Raises:
+            UserError: see `items`.
+        """
+        if split not in self._read:
+            self._read[split] = self.items(split)
+        return self._read[split]
+
     def listed(self, split: str) -> list[Item]:
         """The items of a split, checked.
 
         Raises:
             UserError: see `items` and `check_items`.
         """
-        if split not in self._listed:
-            items = self.items(split)
+        items = self.read(split)
+        if split not in self._checked:
             self.check_items(split, items)
-            self._listed[split] = items
-        return self._listed[split]
+            self._checked.add(split)
+        return items
 
     def check_items(self, split: str, items: list[Item]) -> None:
         """Refuse what would end a run in the middle: an empty split, audio files that cannot be opened.

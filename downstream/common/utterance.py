@@ -110,7 +110,7 @@ class UtteranceTask(Task):
         Raises:
             UserError: there is no training data.
         """
-        labels = {item.label for item in self.items(self.train_split)}
+        labels = {item.label for item in self.read(self.train_split)}
         if not labels:
             raise UserError(f"The split '{self.train_split}' of {self.name} has no utterance.")
         return sorted(

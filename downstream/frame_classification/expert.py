@@ -7,7 +7,7 @@ import numpy as np
 from ..common.configured import ConfiguredFrameTask
 from ..common.confusion import confusion_matrix
 from ..common.dataset import Size
-from ..common.frame import IGNORED
+from ..common.frame import IGNORED, LABEL_RATE
 from ..common.frame_labels import frame_items, labels_of
 from ..common.items import Item
 from ..common.metrics.classification import macro_f1
@@ -19,7 +19,7 @@ from ..common.task import Records
 class Settings(ListSettings):
     """`datarc` of the config."""
 
-    label_rate: Size = 160
+    label_rate: Size = LABEL_RATE
 
 
 class DownstreamExpert(OwnLists, ConfiguredFrameTask):

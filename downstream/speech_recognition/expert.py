@@ -67,7 +67,7 @@ wavs/0002.wav,a dog barked
     def make_encoder(self) -> TextEncoder:
         """That of the config; where it names no vocabulary, of the training texts."""
         return self.settings.text.encoder(
-            self.find, self.settled, lambda: [item.label for item in self.items(self.train_split)]
+            self.find, self.settled, lambda: [item.label for item in self.read(self.train_split)]
         )
 
     def items(self, split: str) -> list[Item]:

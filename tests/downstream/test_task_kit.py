@@ -400,9 +400,21 @@ def test_labels_of_the_training_data_are_kept_beside_the_checkpoint(plug_in, dow
     assert "labels.txt, which its training has written beside it, is missing" in capsys.readouterr().err
 
 
+def test_a_split_is_read_once_also_where_the_classes_come_from_it(plug_in, downstream, monkeypatch):
+    tones_of_classes()
+    code = INFERRED.replace(
+        "    def items(self, split):\n", "    def items(self, split):\n        print(f'reads {split}')\n"
+    )
+    train = plug_in("kit_tones", code, MEAN_POOLING)
+    said = []
+    monkeypatch.setattr("builtins.print", lambda *texts, **options: said.extend(map(str, texts)))
+    assert downstream(*train, "-p", "run") == 0
+    assert sorted(text for text in said if text.startswith("reads ")) == ["reads dev", "reads train"]
+
+
 def test_labels_that_are_numbers_are_sorted_by_their_size(tmp_path):
     task = UtteranceTask.__new__(UtteranceTask)
     torch.nn.Module.__init__(task)
     task.train_split = "train"
-    task.items = lambda split: [Item(name, Recording("x"), name) for name in ("10", "9", "b", "a", "1")]
+    task.read = lambda split: [Item(name, Recording("x"), name) for name in ("10", "9", "b", "a", "1")]
     assert task.training_labels() == ["1", "9", "10", "a", "b"]

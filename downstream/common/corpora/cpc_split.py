@@ -7,11 +7,16 @@ training list is held out for development, by the shuffle of the public S3PRL.
 import gzip
 import random
 import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from s3prl.utility.errors import UserError
 from s3prl.utility.paths import find_path
 from s3prl.utility.typed import choice
+
+from ..items import Item
+from . import librispeech
 
 FOLDER = "train-clean-100"
 SPLITS = ("train", "dev", "test")
@@ -38,20 +43,50 @@ def cpc_ids(split: str, train_list: Path | None = None, test_list: Path | None =
     return ids[:kept] if split == "train" else ids[kept:]
 
 
-def listed_ids(split: str, split_path: str | None, launch_dir: str | None) -> list[str]:
-    """The utterance ids of a split, for a config.
+@dataclass(kw_only=True)
+class CpcSettings:
+    """The fields of a config that say where train-clean-100 is, and how it is split."""
 
-    Args:
-        split_path: the folder of train_split.txt and test_split.txt; None takes the lists of CPC.
-        launch_dir: where the experiment was started first; a relative path counts from there.
+    libri_root: str
+    split_path: str | None = None  # folder of train_split.txt and test_split.txt; null takes the lists of CPC
+    bucket_file: str | None = None  # folder of the tables of lengths; null keeps them in the user's cache
 
-    Raises:
-        UserError: see `cpc_ids`.
-    """
-    if split_path is None:
-        return cpc_ids(split)
-    folder = find_path(split_path, launch_dir)
-    return cpc_ids(split, folder / "train_split.txt", folder / "test_split.txt")
+    def ids(self, split: str, launch_dir: str | None) -> list[str]:
+        """The utterances of a split.
+
+        Args:
+            launch_dir: where the experiment was started first; relative paths count from there.
+
+        Raises:
+            UserError: see `cpc_ids`.
+        """
+        if self.split_path is None:
+            return cpc_ids(split)
+        folder = find_path(self.split_path, launch_dir)
+        return cpc_ids(split, folder / "train_split.txt", folder / "test_split.txt")
+
+    def check(self, splits: Iterable[str], launch_dir: str | None, config: str) -> None:
+        """Find a missing corpus or list.
+
+        Args:
+            config: of the task's miniature, for messages.
+
+        Raises:
+            UserError: the first one.
+        """
+        librispeech.check_folder(find_path(self.libri_root, launch_dir), FOLDER, config=config)
+        for split in splits:
+            self.ids(split, launch_dir)
+
+    def recordings(self, split: str, launch_dir: str | None) -> list[Item]:
+        """The utterances of a split without labels, the longest first; unreadable ones have no length.
+
+        Raises:
+            UserError: see `ids`.
+        """
+        tables = None if self.bucket_file is None else find_path(self.bucket_file, launch_dir)
+        root = find_path(self.libri_root, launch_dir)
+        return librispeech.named(root, FOLDER, self.ids(split, launch_dir), tables)
 
 
 def read_ids(path: Path) -> list[str]:
