@@ -149,7 +149,10 @@ def _build_downstream(
     if config.get("downstream_expert") is None:
         options["downstream_expert"] = {}
     downstream = import_expert(args.downstream)(
-        upstream_dim=featurizer.output_dim, upstream_rate=featurizer.downsample_rate, **options
+        upstream_dim=featurizer.output_dim,
+        upstream_rate=featurizer.downsample_rate,
+        upstream_layers=featurizer.layer_count,
+        **options,
     )
     missing = [door for door in DOWNSTREAM_DOORS if not callable(getattr(downstream, door, None))]
     if missing:

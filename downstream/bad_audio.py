@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from s3prl.training.sampling import DroppedItem
-from s3prl.utility.audio import AudioError
+from s3prl.utility.audio import SAMPLE_RATE, AudioError
 from s3prl.utility.files import naming
 from s3prl.utility.recordings import BAD_AUDIO, BadAudio, Recording, read
 from s3prl.utility.typed import check_value
@@ -20,17 +20,20 @@ from s3prl.utility.typed import check_value
 class ReadRecordings:
     """Turns an item `(recording, ...)` of a data set into `(wave, ...)`; any other item passes as it is."""
 
-    def __init__(self, bad_audio: str = "error", read: Callable[[Recording], Any] = read) -> None:
+    def __init__(
+        self, bad_audio: str = "error", read: Callable[[Recording], Any] = read, shortest: int = 1
+    ) -> None:
         """
         Args:
             bad_audio: what to do with an unreadable recording, "error" or "skip".
             read: what takes the place of a recording; a cache may know its features already.
+            shortest: samples that the upstream needs for a frame; a shorter recording is no use either.
 
         Raises:
             UserError: it is neither.
         """
         self.skip = check_value(bad_audio, Literal["error", "skip"], "--bad_audio") == "skip"
-        self.read = read
+        self.read, self.shortest = read, shortest
 
     def __call__(self, item: Any) -> Any:
         """The item with its wave, float32 [samples] at 16 kHz, or what `read` gives.
@@ -43,12 +46,22 @@ class ReadRecordings:
             return item
         recording = item[0]
         try:
-            return (self.read(recording), *item[1:])
+            return (self._long_enough(recording, self.read(recording)), *item[1:])
         except AudioError as error:
             if not self.skip:
                 raise AudioError(f"{error} (--bad_audio skip goes on without such recordings.)") from error
             reason = " ".join(str(error).split())
             raise DroppedItem(BadAudio(recording.name, recording.path, reason)) from error
+
+    def _long_enough(self, recording: Recording, heard: Any) -> Any:
+        """What was read, unless the upstream has no frame of it."""
+        if len(heard) < self.shortest:
+            length = f"{len(heard)} samples ({1000 * len(heard) / SAMPLE_RATE:g} ms)"
+            raise AudioError(
+                f"{recording.path} has {length}, but the upstream needs at least {self.shortest} for one "
+                "frame. Remove it from the data, or lengthen it with silence."
+            )
+        return heard
 
 
 class BadAudioList:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from s3prl.training.settings import RunnerSettings
 from s3prl.upstream.cache.budget import LIMIT, PUBLIC_BATCH, parse_size
+from s3prl.utility.commands import command_line
 from s3prl.utility.config import nearest
 from s3prl.utility.errors import UserError
 from s3prl.utility.typed import checked, within
@@ -103,6 +104,11 @@ def check_config(config: dict[str, Any], mode: str) -> None:
             raise UserError(f"config.{name} must be a section with fields, not {config[name]!r}.")
     settings = RunnerSettings.from_config(config.get("runner"))
     if mode == "train":
+        if not config.get("runner") and not config.get("optimizer"):
+            raise UserError(
+                "There is nothing to train: the config has neither runner nor optimizer. Evaluate instead, "
+                f"with `{command_line('evaluate')} -t test` and the same -u, -d and -n."
+            )
         if settings.total_steps < 1:
             raise UserError("config.runner.total_steps is missing: this config cannot train.")
         if not (config.get("optimizer") or {}).get("name"):

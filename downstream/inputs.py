@@ -3,9 +3,11 @@
 The heads of a sweep have one of these in common.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from torch import nn
 from torch.utils.data import DataLoader
 
 from s3prl.training.randomness import isolated_randomness
@@ -13,7 +15,7 @@ from s3prl.training.sampling import Ready
 from s3prl.training.settings import RunnerSettings
 from s3prl.upstream.cache.features import FeatureCache
 from s3prl.upstream.encoding import Encoder
-from s3prl.upstream.interfaces import SAMPLE_RATE, Featurizer, Layers
+from s3prl.upstream.interfaces import SAMPLE_RATE, Featurizer, Layers, traits_of
 from s3prl.utility import processes
 from s3prl.utility.errors import UserError
 from s3prl.utility.launcher import say_once
@@ -43,7 +45,8 @@ class Inputs:
         """
         self.encoder, self.cache = encoder, cache
         self._featurizer = featurizer
-        self.prepare = ReadRecordings(bad_audio, read if cache is None else cache.look_up)
+        shortest = shortest_for(encoder.upstream)
+        self.prepare = ReadRecordings(bad_audio, read if cache is None else cache.look_up, shortest)
         self._ready: dict[str, Ready | None] = {}
         self._latest: Sequence[Any] = ()
 
@@ -103,3 +106,11 @@ class Inputs:
     def ready(self, split: str) -> Ready | None:
         """The items of a split, if they were made ready."""
         return self._ready.get(split)
+
+
+def shortest_for(upstream: nn.Module) -> int:
+    """Samples that an utterance needs for one frame, where the upstream says so; else 1."""
+    num_frames = traits_of(upstream).num_frames
+    if num_frames is None:
+        return 1
+    return 1 + bisect_left(range(1, SAMPLE_RATE), 1, key=num_frames)

@@ -33,9 +33,10 @@ from s3prl.utility.files import write_json
 from s3prl.utility.metric import Metric
 from s3prl.utility.recordings import BadAudio, Recording
 
-from . import caching, summary
+from . import caching, partial, summary
 from .assembly import build_foundation, build_models, import_expert
 from .bad_audio import BadAudioList
+from .common.partial import PartialResults
 from .inputs import Inputs
 
 
@@ -139,8 +140,11 @@ class Runner(Job):
     def features(self, layers: Layers, augment: bool = False) -> list[Tensor] | Tensor:
         """Unpadded [frames, dim] of every utterance: its layers mixed, then augmented if asked.
 
-        Means over time, of which each utterance has one, are one tensor [batch, 1, dim].
+        Means over time, of which each utterance has one, are one tensor [batch, 1, dim]. A task that reads
+        layers has all of them, [layers, frames, dim].
         """
+        if getattr(self.downstream, "reads", "frames") == "layers":
+            return [feature.float() for feature in self.featurizer.unmixed(layers)]
         if layers.means:
             return self.featurizer.mix_padded(layers).float()
         features = [feature.float() for feature in self.featurizer.mix(layers)]
@@ -267,6 +271,7 @@ class Runner(Job):
             The metrics by name; an empty dict except on the first process.
         """
         split = split or self.args.evaluate_split
+        kept = self._begin_evaluation(split)
         step, logger = int(self.checkpoint.get("Step", 0)), MetricLogger()
         evaluate(self, split, logger, step)
         if not processes.is_leader():
@@ -279,7 +284,26 @@ class Runner(Job):
             for name in ("result.json", f"result-{Path(split).name}.json"):
                 write_json(self.results / name, result)
             print(f"[Runner] Written to {self.results / 'result.json'}", flush=True)
+        if kept is not None:
+            kept.remove()
         return metrics
+
+    def _begin_evaluation(self, split: str) -> PartialResults | None:
+        """Let a task that keeps what it has computed find what an earlier try has left."""
+        begin = getattr(self.downstream, "begin_evaluation", None)
+        if begin is None:
+            return None
+        kept = None
+        if getattr(self.downstream, "keeps_partial_results", False) and self.results is not None:
+            with processes.leader_first():
+                folder = partial.folder_for(
+                    self.results, split, self.args, self.expanded, self.models, self.inputs.encoder,
+                    self.autocast,
+                )  # fmt: skip
+            kept = None if folder is None else PartialResults(folder)
+        begin(split, kept)
+        processes.wait()  # nobody adds before all have looked
+        return kept
 
     def inference(self) -> list[Any]:
         """Apply the task to the recordings that `-t` names, one by one; it prints and writes what it finds.

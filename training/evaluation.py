@@ -27,6 +27,7 @@ class _Part(NamedTuple):
     records: Records
     ends: list[tuple[int, dict[str, int]]]  # (number of a batch, lengths of the records behind it), in order
     notes: list[Any]  # of dropped items
+    finished: int = 0  # items that an earlier try has computed
 
 
 class Judged(NamedTuple):
@@ -82,8 +83,10 @@ def _run(jobs: Sequence[Job], split: str, shard: Shard) -> list[_Part]:
     first = jobs[0]
     ratio = first.settings.evaluate_ratio
     ready, prepare = first.ready(split), first.prepare
-    total, batches = evaluation_batches(first.loader(split), first.seed, shard, ratio, prepare, ready)
-    found = [_Part(defaultdict(list), [], []) for _ in jobs]
+    loader = first.loader(split)
+    total, batches = evaluation_batches(loader, first.seed, shard, ratio, prepare, ready)
+    finished = getattr(loader.dataset, "finished", 0)
+    found = [_Part(defaultdict(list), [], [], finished) for _ in jobs]
     shown = processes.is_leader()
     with closing(batches):
         for loaded in followed(batches, total, split, "batches", shown=shown, leave=False, on_stdout=True):
@@ -128,7 +131,7 @@ def _report(judged: Judged, split: str, parts: Sequence[_Part]) -> list[str]:
     notes = list(chain.from_iterable(part.notes for part in parts))
     job.report_dropped(split, notes)
     batch_ids = sorted(number for part in parts for number, _ in part.ends)
-    if not batch_ids:
+    if not batch_ids and not parts[0].finished:
         reason = "none of them can be read" if notes else "there is none"
         raise UserError(
             f"The split '{split}' has no utterance to evaluate: {reason}. Check the config's paths."

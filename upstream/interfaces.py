@@ -345,6 +345,14 @@ class Featurizer(nn.Module):
         """One feature of all layers: unpadded [frames, dim] of every utterance."""
         return unpadded(self.mix_padded(layers), layers.frames)
 
+    def unmixed(self, layers: Layers) -> list[Tensor]:
+        """Every layer for itself: unpadded [layers, frames, dim] of every utterance."""
+        stacked = layers.stacked
+        if not isinstance(stacked, Tensor):
+            stacked = torch.stack(list(stacked))
+        stacked = self.normalized(stacked)
+        return [stacked[:, index, :frames] for index, frames in enumerate(layers.frames)]
+
     def mix_padded(self, layers: Layers) -> Tensor:
         """One feature of all layers, [batch, frames, dim]; anything may stand behind an utterance's end."""
         stacked = layers.stacked

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from s3prl.utility.audio import SAMPLE_RATE, load, num_samples
+from s3prl.utility.audio import SAMPLE_RATE, AudioError, load, num_samples
+from s3prl.utility.silence import without_silence
 
 BAD_AUDIO = "bad_audio.tsv"  # where recordings that could not be used are listed
 
@@ -22,6 +23,7 @@ class Recording:
         crop: seconds of the excerpt that are heard when it is longer; None hears all of it.
         place: where the crop lies, from 0 (at the front) to 1 (at the end).
         gain: in dB.
+        trim: silence is cut out, after the gain (which decides what is silent) and before the crop.
         drawn: whether place or gain were drawn at random from so many that the same one will hardly be heard
             again.
     """
@@ -33,6 +35,7 @@ class Recording:
     place: float = 0.0
     gain: float = 0.0
     drawn: bool = False
+    trim: bool = False
 
     def __post_init__(self) -> None:
         """Take a Path too."""
@@ -76,13 +79,31 @@ def read(recording: Recording) -> np.ndarray:
     """The wave of a recording: float32 [samples] at 16 kHz.
 
     Raises:
-        AudioError: the file cannot be read, or the excerpt lies outside it.
+        AudioError: the file cannot be read, the excerpt lies outside it, or it is to be trimmed and holds
+            only silence.
     """
     start, stop = recording.start, recording.stop
-    if recording.crop is not None:
+    if recording.crop is not None and not recording.trim:
         start, stop = _bounds_of_crop(recording)
     wave = load(recording.path, SAMPLE_RATE, start, stop)
-    return wave * np.float32(10 ** (recording.gain / 20)) if recording.gain else wave
+    if recording.gain:
+        wave = wave * np.float32(10 ** (recording.gain / 20))
+    return _trimmed(wave, recording) if recording.trim else wave
+
+
+def _trimmed(wave: np.ndarray, recording: Recording) -> np.ndarray:
+    """The crop of what is left of a wave without its silence."""
+    sounds = without_silence(wave)
+    if not len(sounds):
+        raise AudioError(
+            f"{recording.path} holds only silence: nothing in it is above 0.1 % of full scale for 0.1 s"
+            f"{f' after a gain of {recording.gain:g} dB' if recording.gain else ''}. "
+            "Copy or download it again, or remove it from the list."
+        )
+    if recording.crop is None:
+        return sounds
+    begin, end = _place_of_crop(recording, 0, len(sounds))
+    return sounds[begin:end]
 
 
 def _bounds_of_crop(recording: Recording) -> tuple[float | None, float | None]:
@@ -90,8 +111,16 @@ def _bounds_of_crop(recording: Recording) -> tuple[float | None, float | None]:
     total = num_samples(recording.path)
     begin = round((recording.start or 0.0) * SAMPLE_RATE)
     end = total if recording.stop is None else min(round(recording.stop * SAMPLE_RATE), total)
+    first, last = _place_of_crop(recording, begin, end)
+    if (first, last) == (begin, end):
+        return recording.start, recording.stop
+    return first / SAMPLE_RATE, last / SAMPLE_RATE
+
+
+def _place_of_crop(recording: Recording, begin: int, end: int) -> tuple[int, int]:
+    """The crop's first sample and its last + 1, of those from `begin` to `end`."""
     wanted = round(recording.crop * SAMPLE_RATE)
     if end - begin <= wanted:
-        return recording.start, recording.stop
+        return begin, end
     begin += round(recording.place * (end - begin - wanted))
-    return begin / SAMPLE_RATE, (begin + wanted) / SAMPLE_RATE
+    return begin, begin + wanted

@@ -33,15 +33,20 @@ class ItemDataset(Dataset):
     """Items with their targets; nothing is read here."""
 
     def __init__(
-        self, items: Sequence[Item], target: Callable[[Item], Any], crop: float | None = None
+        self,
+        items: Sequence[Item],
+        target: Callable[[Item], Any],
+        crop: float | None = None,
+        finished: int = 0,
     ) -> None:
         """
         Args:
             target: what the loss needs of an item; called in the loading workers.
             crop: seconds of a longer recording that are heard, from a new random place each time; an item
                 may have a crop of its own.
+            finished: other items, which an earlier try of an evaluation has computed.
         """
-        self.items, self.target = items, target
+        self.items, self.target, self.finished = items, target, finished
         self.crop = None if crop is None else Crop(crop)
 
     def __len__(self) -> int:

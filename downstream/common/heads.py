@@ -173,7 +173,10 @@ class MeanPooling(nn.Module):
 
 
 class StatisticsPooling(nn.Module):
-    """Mean and standard deviation over valid frames: [batch, frames, dim] -> ([batch, 2 * dim], ones)."""
+    """Mean and standard deviation over valid frames: [batch, frames, dim] -> ([batch, 2 * dim], ones).
+
+    The deviation is that of a sample (divided by frames - 1), as in the public S3PRL; of one frame it is 0.
+    """
 
     expands = 2
 
@@ -187,7 +190,7 @@ class StatisticsPooling(nn.Module):
         count = valid.sum(1).clamp(min=1)  # [batch, 1]
         mean = feature_BxTxH.masked_fill(~valid, 0).sum(1) / count
         squares = (feature_BxTxH - mean[:, None]).masked_fill(~valid, 0).square().sum(1)
-        deviation = (squares / count + STATISTICS_EPSILON).sqrt()
+        deviation = (squares / (count - 1).clamp(min=1) + STATISTICS_EPSILON).sqrt()
         return torch.cat([mean, deviation], dim=-1), torch.ones_like(count[:, 0])
 
 
@@ -200,9 +203,13 @@ class AttentivePoolingModule(nn.Module):
         self.W = nn.Linear(input_dim, 1)
         self.act_fn = activation_named(activation)
 
+    def weights(self, batch_rep: Tensor, valid: Tensor) -> Tensor:
+        """Of each frame, [batch, frames]; their sum is 1."""
+        scores = self.W(self.act_fn(self.W_a(batch_rep))).squeeze(-1)
+        return scores.masked_fill(~valid, float("-inf")).softmax(dim=-1)
+
     def forward(self, batch_rep: Tensor, valid: Tensor) -> Tensor:
-        scores = self.W(self.act_fn(self.W_a(batch_rep))).squeeze(-1)  # [batch, frames]
-        weights = scores.masked_fill(~valid, float("-inf")).softmax(dim=-1)
+        weights = self.weights(batch_rep, valid)
         return (batch_rep.masked_fill(~valid[..., None], 0) * weights[..., None]).sum(1)
 
 

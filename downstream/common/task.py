@@ -26,6 +26,7 @@ from s3prl.utility.typed import checked_mapping, typed
 from .ark import add_to_ark, write_ark
 from .dataset import ItemDataset, LoaderSettings, evaluation_loader, training_loader
 from .items import Item, seconds_of
+from .partial import PartialResults
 
 Records = dict[str, list]
 Settings = TypeVar("Settings")
@@ -40,12 +41,16 @@ class Task(nn.Module):
         metric: what it is judged by; its split may be another one where the config evaluates no such split.
         best_checkpoints: what a new best score is saved as.
         reads: "mean" where the loss depends on features only through their mean over time; in a cached run
-            `forward` is then given the means of a batch, one tensor [batch, 1, dim].
+            `forward` is then given the means of a batch, one tensor [batch, 1, dim]. With "layers" it is
+            given all layers, [layers, frames, dim] of each utterance, and not their weighted sum.
         shards_evaluation: every evaluation is the sum of its records, so processes may divide the batches.
         balanced: whether training draws the classes of `balance` equally often.
         balanced_evaluation: the evaluation splits of which that is true too.
         drop_last: whether training leaves out a last batch that is smaller than the others.
         crop: seconds of a training recording that are heard at most, from a random place.
+        keeps_partial_results: whether `-m evaluate` is to keep what has been computed, so that one that was
+            killed goes on; see `partial` and `unfinished`.
+        partial: what is kept; None in training, and where nothing can be written.
         log_prefix: log.log then has the lines of the public S3PRL's phone probes, such as
             `libri_phone/dev-|step:200|acc:0.95`, and not `dev at step 200: 0.95`.
     """
@@ -59,6 +64,7 @@ class Task(nn.Module):
     balanced_evaluation: tuple[str, ...] = ()
     drop_last = False
     crop: float | None = None
+    keeps_partial_results = False
     log_prefix: str | None = None
 
     def __init__(
@@ -90,6 +96,7 @@ class Task(nn.Module):
         self.loading, self.expdir, self.launch_dir = loading, Path(expdir), launch_dir
         self.mode, self.init_ckpt, self.bad_audio = mode, init_ckpt, bad_audio
         self.upstream_cmvn = upstream_cmvn
+        self.partial: PartialResults | None = None
         self._read: dict[str, list[Item]] = {}
         self._checked: set[str] = set()
         self._has_inferred = False
@@ -204,6 +211,14 @@ class Task(nn.Module):
         items = self.listed(split)
         return len(items), seconds_of(items)
 
+    def begin_evaluation(self, split: str, partial: PartialResults | None) -> None:
+        """Called by `-m evaluate`, on every process, before the batches of the split are asked for."""
+        self.partial = partial
+
+    def unfinished(self, split: str, items: list[Item]) -> list[Item]:
+        """The items of an evaluation that no earlier try has computed."""
+        return items
+
     def get_dataloader(self, split: str) -> DataLoader:
         """Batches `(recordings, targets, items)` of a split.
 
@@ -213,7 +228,9 @@ class Task(nn.Module):
         items = self.listed(split)
         if split != self.train_split:
             balance = self.balance if split in self.balanced_evaluation else None
-            return evaluation_loader(ItemDataset(items, self.target), self.loading, balance)
+            left = _in_their_batches(self.unfinished(split, items), items, self.loading.eval_batch_size)
+            dataset = ItemDataset(left, self.target, finished=len(items) - len(left))
+            return evaluation_loader(dataset, self.loading, balance)
         balance = self.balance if self.balanced else None
         dataset = ItemDataset(items, self.target, self.crop)
         return training_loader(dataset, self.loading, balance, self.drop_last, self.length)
@@ -221,8 +238,9 @@ class Task(nn.Module):
     def log_records(
         self, split: str, records: Records, logger: Any, global_step: int, **kwargs: object
     ) -> list[str]:
-        """Report loss and metrics since the last call; names the checkpoints of a new best score."""
-        scores = {"loss": mean_loss(records), **self.scores(split, records)}
+        """Report loss (if any) and metrics since the last call; names the checkpoints of a new best score."""
+        scores = {"loss": mean_loss(records)} if "loss" in records else {}
+        scores |= self.scores(split, records)
         for name, value in scores.items():
             logger.add_scalar(f"{self.name}/{split}-{name}", value, global_step=global_step)
         if split == self.train_split:
@@ -270,6 +288,15 @@ class Task(nn.Module):
     def _write(self, file_name: str, content: bytes) -> None:
         self.expdir.mkdir(parents=True, exist_ok=True)
         write_atomically(self.expdir / file_name, lambda file: file.write(content))
+
+
+def _in_their_batches(left: Sequence[Item], items: list[Item], batch_size: int) -> list[Item]:
+    """The items of all batches with one that is left: every batch is what it was in an earlier try."""
+    if len(left) == len(items):
+        return items
+    names = {item.name for item in left}
+    batches = (items[start : start + batch_size] for start in range(0, len(items), batch_size))
+    return [item for batch in batches if any(one.name in names for one in batch) for item in batch]
 
 
 def _on_evaluated_split(metric: Metric, evaluated: list[str]) -> Metric:

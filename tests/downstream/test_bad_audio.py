@@ -3,7 +3,9 @@
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from conftest import metrics
 from test_distributed import launcher
 from test_kill_and_resume import OVERRIDES
@@ -85,3 +87,17 @@ def test_a_recording_that_only_the_second_process_reads_is_named_too(workdir):
 def test_a_wrong_choice_names_the_right_ones():
     with pytest.raises(UserError, match=r"skipp is not one of error, skip\. Did you mean 'skip'"):
         ReadRecordings("skipp")
+
+
+@pytest.mark.parametrize("cache", [(), ("--cache", "features")])
+def test_a_recording_without_a_single_frame_is_bad_audio_too(damaged, downstream, capsys, cache):
+    short = damaged[1]  # every recording of the development set is read
+    for path, samples in zip(damaged, (16000, 40), strict=True):
+        soundfile.write(path, np.random.default_rng(0).uniform(-0.1, 0.1, samples), 16000)
+    options = override(total_steps=1, eval_step=1)
+    cache = (*cache, "-u", "fbank")
+    assert downstream(*OPTIONS, *cache, "-p", "run", "-o", options) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"{short.name} has 40 samples (2.5 ms), but the upstream needs at least 400 for one frame" in told
+    assert downstream(*OPTIONS, *cache, "-p", "run", "--bad_audio", "skip", "-o", options) == 0
+    assert "at least 400" in Path("run/bad_audio.tsv").read_text()

@@ -208,7 +208,7 @@ def test_a_truncated_data_file_costs_the_records_behind_the_cut(folder, capsys):
         assert right(opened(folder), range(4)) < 4
     assert right(store, range(4)) == 0 and store.damaged == 4
     said = capsys.readouterr().err
-    assert said.count(f"{data}: cached features are damaged (the file is too short)") == 5
+    assert said.count(f"{data}: damaged (the file is too short)") == 5
     assert f"s3prl.upstream.cache verify {folder.parent}` finds all" in said
     for number in range(4):
         assert store.put(key(number), features(number), samples=1)

@@ -49,6 +49,21 @@ def test_layers_start_with_equal_weights_and_outputs_are_unpadded():
     assert featurizer.downsample_rate == 160
 
 
+@pytest.mark.parametrize("normalize", [False, True])
+def test_unmixed_layers_are_those_that_the_mixture_is_made_of(normalize):
+    upstream = Layered()
+    featurizer = Featurizer(upstream, normalize=normalize)
+    inputs = wavs(16000, 8000)
+    layers = featurizer.layers([len(wav) for wav in inputs], upstream(inputs))
+    unmixed = featurizer.unmixed(layers)
+    assert [tuple(one.shape) for one in unmixed] == [(3, 100, 4), (3, 50, 4)]
+    for one, mixed in zip(unmixed, featurizer.mix(layers), strict=True):
+        torch.testing.assert_close(one.mean(0), mixed)
+    alone = Featurizer(upstream, layer_selection=1, normalize=normalize)
+    chosen = alone.unmixed(alone.layers([len(wav) for wav in inputs], upstream(inputs)))
+    torch.testing.assert_close(chosen[0], unmixed[0][1:2])
+
+
 def test_the_weights_learn():
     upstream = Layered()
     featurizer = Featurizer(upstream)

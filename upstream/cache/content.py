@@ -77,6 +77,7 @@ def key_of_wave(wave: Tensor | np.ndarray) -> bytes:
 
 def _excerpt(digest: bytes, recording: Recording) -> bytes:
     heard = (recording.start, recording.stop, recording.crop, recording.place, recording.gain)
+    heard += ("trim",) if recording.trim else ()  # the keys of all others are those of earlier versions
     return xxhash.xxh3_128_digest(digest + repr(heard).encode())
 
 

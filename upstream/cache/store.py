@@ -79,7 +79,12 @@ class Store:
     Attributes:
         full: why nothing is stored any more, once that is so.
         damaged: how many damaged records have been found.
+        advice_when_full: what is said then behind the reason.
+        advice_on_damage: what is said of the first damaged record; None names the command that finds all.
     """
+
+    advice_when_full = "features that are not cached yet are computed as without --cache; nothing is removed."
+    advice_on_damage: str | None = None
 
     def __init__(
         self,
@@ -306,19 +311,17 @@ class Store:
 
     def _stop(self, reason: str) -> bool:
         self.full = reason
-        say(
-            f"warning: {reason}: features that are not cached yet are computed as without --cache; "
-            "nothing is removed.",
-            on_stdout=False,
-        )
+        say(f"warning: {reason}: {self.advice_when_full}", on_stdout=False)
         return False
 
     def _tell_of_damage(self, record: Record, reason: str) -> None:
         self.damaged += 1
         if self.damaged == 1:
+            advice = self.advice_on_damage or (
+                f"`{command_line('cache')} verify {shlex.quote(str(self.folder.parent))}` finds all of them."
+            )
             say(
-                f"warning: {self.path(record)}: cached features are damaged ({reason}) and computed anew. "
-                f"`{command_line('cache')} verify {shlex.quote(str(self.folder.parent))}` finds all of them.",
+                f"warning: {self.path(record)}: damaged ({reason}), and computed anew. {advice}",
                 on_stdout=False,
             )
 
