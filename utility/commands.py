@@ -44,6 +44,11 @@ COMMANDS = {
     "cache": Command(
         "-m s3prl.upstream.cache", "show, check or clear a cache of features", "s3prl.upstream.cache.__main__"
     ),
+    "score": Command(
+        "-m s3prl.downstream.common.metrics",
+        "score the output of any system: DER, EER, TWV",
+        "s3prl.downstream.common.metrics.__main__",
+    ),
     "results": Command(
         "-m s3prl.utility.show_results", "show the metrics of a run", "s3prl.utility.show_results"
     ),
@@ -60,10 +65,20 @@ COMMANDS = {
         "train the five folds of emotion recognition, and average them",
         "s3prl.downstream.emotion.cross_validation",
     ),
+    "checkpoints": Command(
+        "downstream/sv_voxceleb1/evaluate_checkpoints.py",
+        "evaluate every checkpoint of a speaker verification run",
+        "s3prl.downstream.sv_voxceleb1.evaluate_checkpoints",
+    ),
     "snips": Command(
         "preprocess/prepare_snips.py",
         "prepare Audio SNIPS for slot filling",
         "s3prl.preprocess.prepare_snips",
+    ),
+    "diarization": Command(
+        "preprocess/prepare_diarization.py",
+        "prepare data folders for diarization",
+        "s3prl.preprocess.prepare_diarization",
     ),
 }
 
