@@ -1,14 +1,16 @@
-"""VoxCeleb1 in miniature: speakers by their voices, several videos of each, the identification split.
+"""VoxCeleb1 in miniature: speakers by their voices, several videos of each, lists for two tasks.
 
 The official layout: dev/wav and test/wav with <speaker>/<video>/<number>.wav, iden_split.txt (1, 2 and 3 for
-training, development and test) and vox1_meta.csv. Every video has a room and a level of its own. As in the
-real corpus, the identification split is over all speakers, those of test/wav too, and every speaker is in
-each part of it with other videos.
+training, development and test), voxceleb1_test_v2.txt and vox1_meta.csv. Every video has a room and a level
+of its own. As in the real corpus, the identification split is over all speakers, those of test/wav too, and
+every speaker is in each part of it with other videos. The trials of verification are over the speakers of
+test/wav; asv_dev_speakers.txt names speakers of dev/wav for its validation.
 """
 
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +26,14 @@ from .synthesis import SAMPLE_RATE, synthesize
 
 NAME = "voxceleb1"
 FOLDER = "VoxCeleb1"
-VERSION = 1
+VERSION = 2  # 1 had no trials
 
 SPLITS = {"train": 1, "dev": 2, "test": 3}  # and their numbers in iden_split.txt
 _TEST_IDS = range(10270, 10310)  # speakers of test/wav, as in the real corpus
 _DEV_IDS = [number for number in range(10001, 11252) if number not in _TEST_IDS]
 _MOST_UTTERANCES = 30_000
+_TRIALS = 2000
+_VALIDATION_SPEAKERS = 6
 _OF_VIDEO_NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _COUNTRIES = {"en-us": "USA", "en-gb": "UK"}
 
@@ -67,11 +71,14 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def next_command(folder: Path) -> str:
-    """Trains speaker identification on the corpus in `folder`."""
-    command = f"{command_line('train')} -u fbank -d voxceleb1 -c downstream/voxceleb1/mini.yaml -n sid_mini"
-    if folder == Path("data/mini", FOLDER):
-        return command
-    return f"{command} -o \"config.downstream_expert.datarc.file_path='{folder}'\""
+    """Train speaker identification and speaker verification on the corpus in `folder`."""
+    place = ""
+    if folder != Path("data/mini", FOLDER):
+        place = f" -o \"config.downstream_expert.datarc.file_path='{folder}'\""
+    return "\n      ".join(
+        f"{command_line('train')} -u fbank -d {task} -c downstream/{task}/mini.yaml -n {name}{place}"
+        for task, name in (("voxceleb1", "sid_mini"), ("sv_voxceleb1", "asv_mini"))
+    )
 
 
 def make(folder: Path, seed: int, n_jobs: int, **sizes: int) -> dict[str, Any]:
@@ -86,6 +93,7 @@ def make(folder: Path, seed: int, n_jobs: int, **sizes: int) -> dict[str, Any]:
     for video, spoken in zip(videos, each(_record, videos, n_jobs, NAME, unit="videos"), strict=True):
         seconds[video.split] += spoken
     _write_tables(folder, videos)
+    _write_trials(folder, videos, seed)
     speakers = sizes["dev_speakers"] + sizes["test_speakers"]
     return {
         split: {
@@ -188,6 +196,27 @@ def _write_tables(folder: Path, videos: list[_Video]) -> None:
     (folder / "README.txt").write_text(_README, "utf-8")
 
 
+def _write_trials(folder: Path, videos: list[_Video], seed: int) -> None:
+    """Trials across videos over the speakers of test/wav, and speakers of dev/wav for validation.
+
+    Half of the trials are of one speaker, fewer than _TRIALS where there are not as many different ones.
+    """
+    rng = np.random.default_rng([seed, 5])
+    kinds: dict[bool, list[str]] = {True: [], False: []}
+    for one, other in combinations([video for video in videos if video.home == "test"], 2):
+        pairs = [f"{enrol} {test}" for enrol in one.files for test in other.files]
+        kinds[one.identity == other.identity] += pairs
+    count = min(_TRIALS // 2, *map(len, kinds.values()))
+    of_one, of_two = ([pairs[number] for number in rng.permutation(len(pairs))] for pairs in kinds.values())
+    lines = [f"1 {one}\n0 {two}\n" for one, two in zip(of_one[:count], of_two[:count], strict=True)]
+    (folder / "voxceleb1_test_v2.txt").write_text("".join(lines), "utf-8")
+    speakers = list(dict.fromkeys(video.identity for video in videos if video.home == "dev"))
+    count = min(len(speakers), max(2, min(_VALIDATION_SPEAKERS, len(speakers) // 3)))
+    step = (len(speakers) // count - 1) | 1  # odd: neighbours are of two sexes
+    chosen = speakers[::step][:count]
+    (folder / "asv_dev_speakers.txt").write_text("".join(f"{name}\n" for name in chosen), "utf-8")
+
+
 _README = """A miniature of VoxCeleb1, for trying out programs in minutes.
 
 No person was recorded: every sentence was made up by a small grammar and spoken by the speech synthesiser
@@ -195,8 +224,10 @@ eSpeak NG (https://github.com/espeak-ng/espeak-ng, a program under the GNU GPL 3
 preprocess/make_mini_corpora.py of S3PRL. A result on these files says that a program works; it says nothing
 about recorded speech. The real corpus: https://www.robots.ox.ac.uk/~vgg/data/voxceleb/vox1.html
 
-dev/wav, test/wav    <speaker>/<video>/<number>.wav: 16 kHz, 16 bit; a video has a room and a level of its own
-iden_split.txt       the identification split over all speakers: 1 training, 2 development, 3 test
-vox1_meta.csv        the speakers: name, gender, nationality, and the folder they are in
-mini.json            the settings it was made with
+dev/wav, test/wav      <speaker>/<video>/<number>.wav: 16 kHz, 16 bit; a video has its own room and level
+iden_split.txt         the identification split over all speakers: 1 training, 2 development, 3 test
+voxceleb1_test_v2.txt  trials of verification in test/wav: 1 one speaker, 0 two speakers
+asv_dev_speakers.txt   the speakers of dev/wav on whom verification is validated; it is trained on the others
+vox1_meta.csv          the speakers: name, gender, nationality, and the folder they are in
+mini.json              the settings it was made with
 """
