@@ -1,5 +1,7 @@
 """Speakers that are sounds of a pitch each, in the layouts of VoxCeleb1 and LibriSpeech: small, learnable."""
 
+from itertools import combinations, product
+
 import numpy as np
 import soundfile
 
@@ -31,6 +33,29 @@ def make_celebrities(root):
     (root / "iden_split.txt").write_text("".join(lines))
     (root / "vox1_meta.csv").write_text("VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\n")
     sing(root / "dev/wav/id10001/-AbC_d1eF2g/99999.wav", 3, 0.1, rng)  # in no list
+    return root
+
+
+def make_strangers(root, seconds=(0.3, 0.5)):
+    """VoxCeleb1 for verification: six speakers in dev/wav, two of them for validation, three in test/wav.
+
+    Two videos of three recordings each. The trials are all pairs of two videos of one speaker and, in turns,
+    as many of two speakers: 54.
+    """
+    rng, homes = np.random.default_rng(0), {"dev": range(10001, 10007), "test": range(10270, 10273)}
+    files = {"dev": [], "test": []}
+    for home, numbers in homes.items():
+        for number in numbers:
+            for video, index in product("ab", range(1, 4)):
+                name = f"id{number}/video_{video}/{index:05d}.wav"
+                sing(root / home / "wav" / name, number % 10, rng.uniform(*seconds), rng)
+                files[home].append(name)
+    pairs = list(combinations(files["test"], 2))
+    of_one = [(one, two) for one, two in pairs if one[:7] == two[:7] and one[:15] != two[:15]]
+    of_two = [pair for pair in pairs if pair[0][:7] != pair[1][:7]][:: len(pairs) // 60]
+    lines = [f"1 {' '.join(one)}\n0 {' '.join(two)}\n" for one, two in zip(of_one, of_two, strict=False)]
+    (root / "voxceleb1_test_v2.txt").write_text("".join(lines))
+    (root / "asv_dev_speakers.txt").write_text("id10002\nid10005\n")
     return root
 
 

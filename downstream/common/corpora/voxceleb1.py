@@ -1,11 +1,12 @@
 """The layout of VoxCeleb1 (Nagrani et al., 2017) and its identification split.
 
 `<folder>/wav/<speaker>/<video>/<number>.wav` in folders of any name, officially dev and test, and a list with
-lines `<1|2|3> <speaker>/<video>/<number>.wav`, which are for training, development and testing.
+lines `<1|2|3> <speaker>/<video>/<number>.wav`, which are for training, development and testing. The trials of
+speaker verification are in voxceleb1_trials.py.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -68,14 +69,21 @@ def items(root: Path, split_list: SplitList, split: str) -> list[Item]:
     ]
 
 
-def check_root(root: Path) -> None:
-    """Raise UserError, with the ways to get the data, where there is no <root>/<folder>/wav."""
-    if _wav_folders(root):
+def check_root(root: Path, task: str = "voxceleb1", folders: Sequence[str] = ()) -> None:
+    """Raise UserError, with the ways to get the data, where there is no <root>/<folder>/wav.
+
+    Args:
+        task: whose mini.yaml is the way to a miniature.
+        folders: that there must be, such as dev; none takes any.
+    """
+    homes = {folder.parent.name for folder in _wav_folders(root)}
+    if homes and homes >= set(folders):
         return
     if root.is_dir():
         there = sorted(path.name for path in root.iterdir() if not path.name.startswith("."))
         named = ", ".join(there[:5]) + (", …" if len(there) > 5 else "") or "nothing"
-        found = f"It has no folder <any>/wav, such as dev/wav and test/wav; it holds: {named}."
+        needed = " and ".join(f"{name}/wav" for name in folders) or "<any>/wav, such as dev/wav and test/wav"
+        found = f"It has no folder {needed}; it holds: {named}."
     else:
         found = "That folder does not exist."
     raise UserError(
@@ -83,7 +91,7 @@ def check_root(root: Path) -> None:
         "development archive in a folder dev and the test archive in a folder test, and set "
         "downstream_expert.datarc.file_path to the folder above them (or the variable S3PRL_CORPORA to the "
         f"one that holds VoxCeleb1); or make the miniature corpus with `{command_line('corpora')} voxceleb1 "
-        "--output data/mini` and choose `-c downstream/voxceleb1/mini.yaml`."
+        f"--output data/mini` and choose `-c downstream/{task}/mini.yaml`."
     )
 
 
