@@ -119,7 +119,7 @@ class Search:
         found = [column for column, name in enumerate(self.names) if name in self.findings.queries]
         rows = np.empty((len(names), len(found)))
         for row, name in zip(rows, names, strict=True):
-            row[:] = self.findings.scores[name][layer, 0, found]
+            row[:] = self.findings.scores[name][layer, 0, found].numpy()
         return names, rows.T
 
     def _begin(self) -> None:
