@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from s3prl.utility.audio import SAMPLE_RATE
-from s3prl.utility.errors import UserError, first_line
+from s3prl.utility.textgrids import read_tier
 
 HOP, WIDTH = 160, 400  # samples from one frame to the next (10 ms), and of a frame (25 ms)
 LOUD, QUIET = 99, 5  # percentiles of the frames' levels that are speech and background
@@ -67,16 +67,7 @@ def words_of(path: Path) -> Spans:
     Raises:
         UserError: the file is no TextGrid, or has no such tier.
     """
-    from praatio import textgrid
-
-    try:
-        grid = textgrid.openTextgrid(str(path), includeEmptyIntervals=False)
-    except Exception as error:  # whatever a parser runs into in a file that is none
-        raise UserError(f"{path} is not a TextGrid that can be read: {first_line(error)}") from error
-    tiers = [name for name in grid.tierNames if name.lower().endswith(("words", "word"))]
-    if not tiers:
-        raise UserError(f"{path} has no tier 'words'. It has: {', '.join(grid.tierNames) or 'none'}.")
-    return [(entry.start, entry.end) for entry in grid.getTier(tiers[0]).entries if entry.label.strip()]
+    return [(start, end) for start, end, label in read_tier(path, "word") if label.strip()]
 
 
 def _levels(wave: np.ndarray) -> np.ndarray:

@@ -23,9 +23,9 @@ from typing import IO
 import numpy as np
 
 from s3prl.utility.errors import UserError, first_line
-from s3prl.utility.paths import files_below
 from s3prl.utility.phones import ARPABET, SILENCE, frames_in, labels_of_frames, without_stress
 from s3prl.utility.progress import followed
+from s3prl.utility.textgrids import Segments, read_tier, textgrids_below
 
 CONVERTED = "converted_aligned_phones"
 NAMES = "phones.txt"
@@ -91,7 +91,7 @@ def find_labels(path: Path) -> tuple[str, Path]:
         for suffix in (".txt", ".txt.gz", ".zip"):
             if (path / f"{CONVERTED}{suffix}").is_file():
                 return "numbers", path / f"{CONVERTED}{suffix}"
-        if next(_textgrids(path), None):
+        if next(textgrids_below(path), None):
             return "TextGrid", path
         if next(path.glob("*.tsv"), None):
             return "tsv", path
@@ -200,9 +200,6 @@ def _check_range(path: Path, frames: Mapping[str, np.ndarray], phones: list[str]
             )
 
 
-Segments = list[tuple[float, float, str]]  # start and end in seconds, phone
-
-
 def _segments(path: Path, utterances: Iterable[tuple[str, Segments]]) -> Alignment:
     """An alignment from the phone times of utterances; frames between phones are silent."""
     index: dict[str, int] = {SILENCE: 0}
@@ -236,26 +233,7 @@ def _read_tables(path: Path) -> Iterator[tuple[str, Segments]]:
                 ) from error
 
 
-def _textgrids(path: Path) -> Iterator[Path]:
-    files = [path] if path.is_file() else files_below(path)
-    return (file for file in files if file.suffix.lower() == ".textgrid")
-
-
 def _read_textgrids(path: Path, utterances: Collection[str] | None) -> Iterator[tuple[str, Segments]]:
-    files = sorted(file for file in _textgrids(path) if utterances is None or file.stem in utterances)
+    files = sorted(file for file in textgrids_below(path) if utterances is None or file.stem in utterances)
     for file in followed(files, len(files), "TextGrids", "files"):
-        yield file.stem, _phones_of(file)
-
-
-def _phones_of(file: Path) -> Segments:
-    """The phones of a TextGrid: those of its tier `phones`, or `<speaker> - phones`."""
-    from praatio import textgrid
-
-    try:
-        grid = textgrid.openTextgrid(str(file), includeEmptyIntervals=True)
-    except Exception as error:  # whatever a parser runs into in a file that is none
-        raise UserError(f"{file} is not a TextGrid that can be read: {first_line(error)}") from error
-    tiers = [name for name in grid.tierNames if name.lower().endswith(("phones", "phone"))]
-    if not tiers:
-        raise UserError(f"{file} has no tier 'phones'. It has: {', '.join(grid.tierNames) or 'none'}.")
-    return [(entry.start, entry.end, entry.label) for entry in grid.getTier(tiers[0]).entries]
+        yield file.stem, read_tier(file, "phone")
