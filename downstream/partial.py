@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from s3prl.upstream.build import config_digest, find_config
-from s3prl.upstream.cache.identity import find_set, probe
+from s3prl.upstream.cache.identity import RandomFeatures, find_set, probe
 from s3prl.upstream.encoding import Encoder
 from s3prl.upstream.fingerprint import fingerprint
 from s3prl.utility.errors import explain
@@ -32,7 +32,7 @@ def folder_for(
     encoder: Encoder,
     autocast: Callable[[], AbstractContextManager],
 ) -> Path | None:
-    """The folder of an evaluation in an experiment folder; None, and said, where it cannot be written.
+    """The folder of an evaluation in an experiment folder; None, and said, where nothing can be kept.
 
     Results of other weights, another task block (but for its workers) or other options are in other folders.
     An upstream is known by its weights and by what it makes of fixed noise, as in the feature cache.
@@ -63,12 +63,15 @@ def folder_for(
     try:
         found = probe(layers)
         return find_set(expdir / FOLDER, split, about, found.values, encoder.device.type)
+    except RandomFeatures as error:
+        reason = error
     except OSError as error:
-        print(f"[Evaluation] Partial results are not kept: {explain(error) or error}", flush=True)
-        return None
+        reason = explain(error) or error
     finally:
         for model in training:
             model.train()
+    print(f"[Evaluation] Partial results are not kept: {reason}", flush=True)
+    return None
 
 
 def _deciding(block: Any) -> Any:

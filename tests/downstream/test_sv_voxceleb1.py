@@ -346,6 +346,29 @@ def test_a_killed_evaluation_goes_on_without_computing_an_embedding_twice(shared
     assert results[0] == results[1] and not Path("killed/partial").exists()
 
 
+def test_an_upstream_whose_output_is_random_is_evaluated_without_partial_results(shared, downstream, capsys):
+    dithered = load_yaml(ROOT / "upstream/baseline/fbank.yaml")
+    dithered["kaldi"]["fbank"]["dither"] = 1.0
+    Path("dithered.yaml").write_text(yaml.safe_dump(dithered))
+    evaluate = [
+        "-m",
+        "evaluate",
+        "-t",
+        "test",
+        *command(shared),
+        "-u",
+        "baseline_local",
+        "-g",
+        "dithered.yaml",
+    ]
+    assert downstream(*evaluate, "-p", "run") == 0
+    reason = "the upstream gives the same wave other features each time"
+    assert f"Partial results are not kept: {reason}\n" in capsys.readouterr().out
+    assert "EER" in load_yaml("run/result-test.json")["metrics"]
+    assert downstream(*evaluate, "-p", "cached", "--cache", "features") == 2
+    assert f"--cache: {reason}, so none can be kept. Leave --cache out." in capsys.readouterr().err
+
+
 def test_trials_of_recordings_that_are_skipped_are_left_out_and_counted(own, downstream, capsys):
     assert downstream("-m", "train", *command(own), "-p", "run") == 0
     soundfile.write(own / "test/wav/id10270/video_a/00001.wav", np.zeros(RATE), RATE)

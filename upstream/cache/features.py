@@ -29,7 +29,7 @@ from ..waves import Wav
 from .budget import LIMIT, Budget, parse_size
 from .catalogue import DTYPES, prepare
 from .content import Contents, Memo, key_of_wave
-from .identity import find_set, probe
+from .identity import RandomFeatures, find_set, probe
 from .store import Store
 
 Tier = Literal["frames", "mean"]  # [layers, frames, dim] of an utterance, or their mean over time
@@ -140,7 +140,10 @@ class FeatureCache:
         self.dtype = torch.float32 if tier == "mean" else DTYPES[place.dtype]
         self.normalized = tier == "mean" and featurizer.normalize
         limit = parse_size(place.limit)
-        found = probe(lambda wave: self._compute([wave])[0])
+        try:
+            found = probe(lambda wave: self._compute([wave])[0])
+        except RandomFeatures as error:
+            raise UserError(f"--cache: {error}, so none can be kept. Leave --cache out.") from error
         self.layer_count, self.dim, self.pace = featurizer.layer_count, featurizer.output_dim, found.pace
         self.keeps_waves = True
         self._told_overflow = False

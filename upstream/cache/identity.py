@@ -34,6 +34,10 @@ MOST_VARIANTS = 100
 Compute = Callable[[Tensor], Tensor]
 
 
+class RandomFeatures(UserError):
+    """An upstream that gives the same wave other features each time."""
+
+
 class Probe(NamedTuple):
     """What an upstream makes of fixed noise."""
 
@@ -45,7 +49,7 @@ def probe(compute: Compute) -> Probe:
     """Apply a function from a wave [samples] to [layers, frames, dim] to fixed noise.
 
     Raises:
-        UserError: it gives something else the second time.
+        RandomFeatures: it gives something else the second time.
     """
     found, pace = [], 0.0
     for seconds in PROBES:
@@ -55,10 +59,7 @@ def probe(compute: Compute) -> Probe:
         pace = (time.perf_counter() - start) / seconds
         found.append(_sampled(layers))
         if seconds == PROBES[0] and not _close(found[0], _sampled(compute(noise).cpu()), TOLERANCE_OF_GPU):
-            raise UserError(
-                "--cache: the upstream gives the same wave other features each time, so none can be kept. "
-                "Leave --cache out."
-            )
+            raise RandomFeatures("the upstream gives the same wave other features each time")
     return Probe(torch.stack(found), pace)
 
 
