@@ -32,7 +32,13 @@ def _parser() -> argparse.ArgumentParser:
         help="root of the corpus",
     )
     parser.add_argument("-o", "--output_path", type=Path, default=Path("./data/"), help="where to write")
-    parser.add_argument("-a", "--audio_extension", default=".flac", help="extension of the recordings")
+    parser.add_argument(
+        "-a",
+        "--audio_extension",
+        default=".flac",
+        metavar=".EXT[,.EXT]",
+        help="of the recordings, such as .wav,.flac (default: .flac)",
+    )
     parser.add_argument("-n", "--name", default="len_for_bucket", help="folder of the tables in output_path")
     parser.add_argument("--n_jobs", type=int, default=-1, help="headers read at the same time; -1: automatic")
     parser.add_argument(

@@ -13,6 +13,9 @@ import soxr
 from s3prl.utility.errors import UserError
 
 SAMPLE_RATE = 16000  # Hz
+# The last three are not read by libsndfile: they are here to be reported, not passed over without a word.
+AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".sph", ".aiff", ".aif", ".au", ".caf", ".w64")
+AUDIO += (".m4a", ".aac", ".wma")
 EDGE = 0.05  # seconds read around an excerpt, so that the resampling filter sees what it would in the whole
 # What ffmpeg and sox write into a WAV header when the output is a pipe.
 UNKNOWN_SIZES = (0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000)
@@ -69,6 +72,11 @@ def _opened(path: Path) -> soundfile.SoundFile:
         raise _truncated(path, f"its header promises {promised} bytes and it has {size}")
     try:
         sound = soundfile.SoundFile(str(path))
+    except UnicodeEncodeError:
+        shown = str(path).encode("utf-8", "backslashreplace").decode()
+        raise AudioError(
+            f"{shown} has a name that is not UTF-8. Rename it, for example with convmv."
+        ) from None
     except soundfile.SoundFileError as error:
         raise AudioError(
             f"{path} is not audio that libsndfile reads ({_reason(error)}). "

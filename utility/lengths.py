@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from s3prl.utility.audio import AudioError, num_samples
+from s3prl.utility.audio import AUDIO, AudioError, num_samples
 from s3prl.utility.commands import command_line
 from s3prl.utility.cpus import cpu_count
 from s3prl.utility.download import hub_dir
 from s3prl.utility.errors import UserError, explain
 from s3prl.utility.files import write_atomically
+from s3prl.utility.launcher import is_first
 from s3prl.utility.locks import exclusive
 from s3prl.utility.paths import files_below
 from s3prl.utility.progress import followed
@@ -40,7 +41,7 @@ class Measured:
 
 
 def load_lengths(
-    root: Path, split: str, table_dir: Path, extension: str = ".flac", n_jobs: int = -1
+    root: Path, split: str, table_dir: Path, extension: str | None = ".flac", n_jobs: int = -1
 ) -> dict[str, int]:
     """Lengths of all recordings of a split, the longest first: path relative to `root` -> samples at 16 kHz.
 
@@ -53,7 +54,8 @@ def load_lengths(
         root: folder of the corpus.
         split: folder below it.
         table_dir: where the tables are.
-        extension: of the recordings, in lower or upper case.
+        extension: of the recordings, in lower or upper case, several with commas between them; None takes
+            all kinds of audio.
         n_jobs: headers read at the same time; -1 for what suits the machine.
 
     Raises:
@@ -76,13 +78,17 @@ def load_lengths(
     return measured.lengths
 
 
-def find_audio(root: Path, split: str, extension: str = ".flac") -> list[str]:
+def find_audio(root: Path, split: str, extension: str | None = ".flac") -> list[str]:
     """Paths of a split's recordings relative to `root`, sorted; the case of the extension does not matter.
 
     Raises:
         UserError: no such folder, or no recording in it.
     """
     root = Path(root)
+    if Path(split).is_absolute():
+        raise UserError(
+            f"{split} is a whole path: name a folder of the corpus {root}, such as train-clean-100."
+        )
     if not (root / split).is_dir():
         found = ", ".join(_folders(root)) or "no folder"
         raise UserError(
@@ -90,8 +96,9 @@ def find_audio(root: Path, split: str, extension: str = ".flac") -> list[str]:
         )
     files = _walk(root, split, extension)
     if not files:
+        kind = "recording" if extension is None else f"{' or '.join(_suffixes(extension))} file"
         raise UserError(
-            f"{root / split} has no {_suffix(extension)} file. Choose the extension of its recordings with "
+            f"{root / split} has no {kind}. Choose the extension of its recordings with "
             "-a/--audio_extension, or check that the archive was unpacked there."
         )
     return files
@@ -108,14 +115,14 @@ def find_splits(root: Path, extension: str = ".flac") -> list[str]:
     splits = [folder for folder in _folders(root) if _walk(root, folder, extension)]
     if splits:
         return splits
-    if any(path.suffix.lower() == _suffix(extension) for path in root.iterdir()):
+    if any(path.suffix.lower() in _suffixes(extension) for path in root.iterdir()):
         raise UserError(
             f"{root} holds recordings itself and no split folder. Give the folder above it as the corpus "
             f"root: -i {root.resolve().parent} --splits {root.resolve().name}"
         )
     raise UserError(
-        f"No folder of {root} has a {_suffix(extension)} file. Check -i/--input_data, and choose the "
-        "extension with -a/--audio_extension."
+        f"No folder of {root} has a {' or '.join(_suffixes(extension))} file. Check -i/--input_data, "
+        "and choose the extension with -a/--audio_extension."
     )
 
 
@@ -172,8 +179,8 @@ def read_table(path: Path) -> dict[str, int]:
             return {row["file_path"]: int(row["length"]) for row in csv.DictReader(file)}
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise UserError(
-            f"{path} is not a table of lengths ({error!r}). Remove it and make it again with: "
-            f"{command_line('lengths')}"
+            f"{path} is not a table of lengths ({type(error).__name__}: {error}). Remove it and make it "
+            f"again with: {command_line('lengths')}"
         ) from error
 
 
@@ -234,7 +241,8 @@ def _completed(table: Path, root: Path, files: Sequence[str], n_jobs: int, title
 
 
 def _warn(measured: Measured, split: str) -> None:
-    for line in unreadable_lines(measured, split):
+    """Name the unreadable files, once for all processes of a run."""
+    for line in unreadable_lines(measured, split) if is_first() else ():
         print(f"warning: {line}", file=sys.stderr)
 
 
@@ -269,14 +277,15 @@ def _folders(root: Path) -> list[str]:
     return sorted(entry.name for entry in root.iterdir() if entry.is_dir() and entry.name[0] != ".")
 
 
-def _suffix(extension: str) -> str:
-    return "." + extension.lower().lstrip(".")
+def _suffixes(extension: str) -> tuple[str, ...]:
+    """`wav,.FLAC` -> (".wav", ".flac")."""
+    return tuple("." + part.strip().lower().lstrip(".") for part in extension.split(","))
 
 
-def _walk(root: Path, split: str, extension: str) -> list[str]:
-    suffix = _suffix(extension)
+def _walk(root: Path, split: str, extension: str | None) -> list[str]:
+    suffixes = AUDIO if extension is None else _suffixes(extension)
     return sorted(
         path.relative_to(root).as_posix()
         for path in files_below(root / split)
-        if path.name.lower().endswith(suffix)
+        if path.name.lower().endswith(suffixes)
     )

@@ -16,6 +16,8 @@ CONSONANTS = (
     *("V", "W", "Y", "Z", "ZH"),
 )
 ARPABET = (SILENCE, NOISE, *sorted(VOWELS + CONSONANTS))  # the order of the classes
+# Those of the Montreal Forced Aligner with stress, 72: the classes of the Mockingjay paper.
+MONTREAL = ("sil", "sp", "spn", *CONSONANTS, *(f"{vowel}{stress}" for vowel in VOWELS for stress in "012"))
 _SILENCES = ("", "sil", "sp", "<eps>")  # what aligners call silence
 _NOISES = ("spn", "nsn")
 
@@ -35,7 +37,13 @@ def frames_in(seconds: float) -> int:
 
 
 def labels_of_frames(
-    starts: Sequence[float], ends: Sequence[float], labels: Sequence[int], frames: int, rest: int
+    starts: Sequence[float],
+    ends: Sequence[float],
+    labels: Sequence[int],
+    frames: int,
+    rest: int,
+    hop: int = HOP,
+    centre: float = WIDTH / 2,
 ) -> np.ndarray:
     """The label of every frame from labelled segments: int16 [frames].
 
@@ -44,11 +52,13 @@ def labels_of_frames(
         labels: of the segments.
         frames: how many.
         rest: the label of frames in no segment.
+        hop: samples from one frame to the next.
+        centre: samples from the beginning to the centre of the first frame.
     """
     labels = np.asarray(labels, dtype=np.int16)
     if not len(labels):
         return np.full(frames, rest, dtype=np.int16)
-    centres = (np.arange(frames) * HOP + WIDTH / 2) / RATE
+    centres = (np.arange(frames) * hop + centre) / RATE
     segment = np.searchsorted(np.asarray(starts), centres, side="right") - 1
     inside = (segment >= 0) & (centres < np.asarray(ends)[segment])
     return np.where(inside, labels[segment], np.int16(rest))

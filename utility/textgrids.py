@@ -22,7 +22,7 @@ def read_tier(path: Path, kind: str) -> Segments:
         kind: "phone" or "word".
 
     Raises:
-        UserError: the file is no TextGrid, or has no such tier.
+        UserError: the file is no TextGrid, has no such tier, or has those of several speakers.
     """
     from praatio import textgrid
 
@@ -30,7 +30,13 @@ def read_tier(path: Path, kind: str) -> Segments:
         grid = textgrid.openTextgrid(str(path), includeEmptyIntervals=True)
     except Exception as error:  # whatever a parser runs into in a file that is none
         raise UserError(f"{path} is not a TextGrid that can be read: {first_line(error)}") from error
-    tiers = [name for name in grid.tierNames if name.lower().endswith((f"{kind}s", kind))]
+    intervals = [tier for tier in grid.tiers if isinstance(tier, textgrid.IntervalTier)]
+    tiers = [tier for tier in intervals if tier.name.lower().endswith((f"{kind}s", kind))]
+    tiers = [tier for tier in tiers if tier.name.lower() in (f"{kind}s", kind)] or tiers
+    if len(tiers) > 1:
+        found = ", ".join(tier.name for tier in tiers)
+        raise UserError(f"{path} has several tiers of {kind}s: {found}. Keep one, or call it '{kind}s'.")
     if not tiers:
-        raise UserError(f"{path} has no tier '{kind}s'. It has: {', '.join(grid.tierNames) or 'none'}.")
-    return [(entry.start, entry.end, entry.label) for entry in grid.getTier(tiers[0]).entries]
+        found = ", ".join(tier.name for tier in intervals) or "none of intervals"
+        raise UserError(f"{path} has no tier '{kind}s'. It has: {found}.")
+    return [(entry.start, entry.end, entry.label) for entry in tiers[0].entries]

@@ -23,7 +23,7 @@ from typing import IO
 import numpy as np
 
 from s3prl.utility.errors import UserError, first_line
-from s3prl.utility.phones import ARPABET, SILENCE, frames_in, labels_of_frames, without_stress
+from s3prl.utility.phones import ARPABET, NOISE, SILENCE, frames_in, labels_of_frames, without_stress
 from s3prl.utility.progress import followed
 from s3prl.utility.textgrids import Segments, read_tier, textgrids_below
 
@@ -126,7 +126,12 @@ def class_numbers(alignment: Alignment, classes: list[str], phone_set: Path | No
     mapping = _mapping(phone_set) if phone_set is not None else {}
     index = {name: number for number, name in enumerate(classes)}
     names = [mapping.get(phone, phone) for phone in alignment.phones]
-    return np.array([index.get(name, index.get(without_stress(name), -1)) for name in names], dtype=np.int16)
+    plain = [without_stress(name) for name in names]
+    for name in (SILENCE, NOISE):  # the aligner writes them in small letters
+        index.setdefault(name, index.get(name.lower(), -1))
+    return np.array(
+        [index.get(one, index.get(two, -1)) for one, two in zip(names, plain, strict=True)], np.int16
+    )
 
 
 def _mapping(phone_set: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pytest
 
 from s3prl.downstream.common.phone_labels import class_numbers, classes_of, read_alignment
 from s3prl.utility.errors import UserError
-from s3prl.utility.phones import ARPABET, labels_of_frames, without_stress
+from s3prl.utility.phones import ARPABET, MONTREAL, labels_of_frames, without_stress
 
 NAME = "converted_aligned_phones"
 EXPECTED = {name: phones.labels(name) for name in phones.names()}
@@ -79,6 +79,34 @@ def test_a_phone_set_of_the_users_says_what_counts_as_what(tmp_path):
     assert numbers(tmp_path, phone_set) == {
         name: [expected[number] for number in row] for name, row in EXPECTED.items()
     }
+
+
+def test_the_72_classes_of_the_aligner_take_what_it_does_not_label_for_silence(tmp_path):
+    (tmp_path / "x.tsv").write_text(
+        "utterance\ttier\tstart\tend\tlabel\na\tphone\t0.01\t0.03\tAH0\na\tphone\t0.03\t0.05\tsp\n"
+        "a\tphone\t0.05\t0.07\t\na\tphone\t0.07\t0.1\tspn\na\tphone\t0.15\t0.17\tHH\n"
+    )
+    phone_set = tmp_path / "phones.txt"
+    phone_set.write_text("".join(f"{name}\n" for name in MONTREAL))
+    (row,) = numbers(tmp_path, phone_set).values()
+    said = [MONTREAL[number] for number in row]
+    expected = [
+        "AH0",
+        "AH0",
+        "sp",
+        "sp",
+        "sil",
+        "sil",
+        "spn",
+        "spn",
+        "spn",
+        "sil",
+        "sil",
+        "sil",
+        "sil",
+        "sil",
+    ]
+    assert said == [*expected, "HH"]
 
 
 def test_phones_of_another_alphabet_are_their_own_classes(tmp_path):

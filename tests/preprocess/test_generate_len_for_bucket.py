@@ -77,6 +77,23 @@ def test_timit_with_capital_extensions(tmp_path):
     assert read_table(tmp_path / "len_for_bucket/TEST.csv") == {"TEST/DR1/FAKS0/SA1.WAV": 800}
 
 
+def test_any_folder_with_several_extensions(corpus, tmp_path):
+    write(corpus / "dev-clean/new/ü b.wav", 700)
+    assert main(["-i", str(corpus), "-o", str(tmp_path), "-a", ".FLAC,wav", "--splits", "dev-clean"]) == 0
+    table = read_table(tmp_path / "len_for_bucket/dev-clean.csv")
+    assert {Path(name).suffix for name in table} == {".flac", ".wav"}
+    assert table["dev-clean/new/ü b.wav"] == 700
+
+
+def test_a_name_that_is_not_utf_8_is_told_and_the_others_are_measured(corpus, tmp_path, capsys):
+    (corpus / "dev-clean" / os.fsdecode(b"caf\xe9.flac")).write_bytes(
+        next((corpus / "dev-clean").rglob("*.flac")).read_bytes()
+    )
+    assert main(["-i", str(corpus), "-o", str(tmp_path), "--splits", "dev-clean"]) == 1
+    assert "caf\\udce9.flac has a name that is not UTF-8" in capsys.readouterr().err
+    assert read_table(tmp_path / "len_for_bucket/dev-clean.csv")
+
+
 def test_unreadable_recordings_are_named_counted_and_end_with_exit_code_1(corpus, tmp_path, capsys):
     (corpus / "train-clean-100/19/198/19-198-0002.flac").write_bytes(b"")
     (corpus / "train-clean-100/19/198/19-198-0003.flac").write_bytes(b"not audio at all" * 10)
@@ -93,6 +110,7 @@ def test_unreadable_recordings_are_named_counted_and_end_with_exit_code_1(corpus
     [
         (["-i", "nowhere"], "nowhere"),
         (["-i", "LibriSpeech", "--splits", "test-clean"], "dev-clean, empty-folder, train-clean-100"),
+        (["-i", "LibriSpeech", "--splits", "/LibriSpeech/dev-clean"], "is a whole path"),
         (["-i", "LibriSpeech", "-a", ".mp3"], ".mp3"),
         (["-i", "LibriSpeech/dev-clean/84/121123"], "--splits 121123"),
     ],

@@ -5,14 +5,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from s3prl.utility.audio import AUDIO
 from s3prl.utility.errors import UserError
 from s3prl.utility.paths import files_below
 
 from ..interfaces import SAMPLE_RATE
-
-# The last three are not read by libsndfile: they are here to be reported, not passed over without a word.
-AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".sph", ".aiff", ".aif", ".au", ".caf", ".w64")
-AUDIO += (".m4a", ".aac", ".wma")
 
 
 def named_recordings(paths: Sequence[str | Path]) -> dict[str, Path]:
