@@ -32,6 +32,7 @@ from .fingerprint import fingerprint
 from .interfaces import HIDDEN_STATES, Featurizer, traits_of
 from .tools.extraction import Extraction, Source
 from .tools.feature_folder import FORMATS, FeatureFolder
+from .tools.hidden import chosen_layers
 from .tools.models import build
 from .tools.options import add_cache_options, add_upstream_options
 from .tools.recordings import find_recordings, plan, share_of
@@ -207,14 +208,6 @@ def cache_of(
         return None
     place = Place(Path(options.cache), options.cache_limit, options.cache_dtype)
     return FeatureCache(place, name, encoder, featurizer, config=config)
-
-
-def chosen_layers(text: str | None) -> list[int] | None:
-    """`6,9` -> [6, 9]; None is all."""
-    try:
-        return None if text is None else [int(part) for part in text.split(",")]
-    except ValueError as error:
-        raise UserError(f"-l {text}: write numbers with commas between them, such as 6,9.") from error
 
 
 if __name__ == "__main__":

@@ -3,13 +3,12 @@
 Colours tell splits apart too where there is one run, and runs where there are several.
 """
 
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from s3prl.utility.files import write_atomically
+from s3prl.utility.pictures import COLOURS, LOOK, new_figure, save
 from s3prl.utility.results import LEARNING_RATE, RUNNERS_OWN, Points, Run, names_of
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 FILES = ("curves.png", "curves.pdf")
 COLUMNS = 3  # panels side by side
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito
 TRAINING = {"linestyle": "-", "linewidth": 1.0, "marker": "", "zorder": 2}
 DEVELOPMENT = (("-", "o"), ("-.", "^"), (":", "v"))  # line style, marker
 TEST = (("--", "s"), (":", "D"), ("-.", "P"))
@@ -27,11 +25,6 @@ MANY = 200  # points; a longer line shows the means of groups of points, and the
 RATES = ("wer", "cer", "uer", "per", "eer", "der")  # error rates
 WORDS = {"acc": "accuracy", LEARNING_RATE: "learning rate"}
 DECADE = 10.0  # errors and losses that span more than this factor are drawn on a logarithmic axis
-LOOK = {
-    "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
-    "grid.color": "#e4e4e4", "grid.linewidth": 0.6, "axes.edgecolor": "#808080", "axes.axisbelow": True,
-    "legend.frameon": False, "pdf.fonttype": 42,
-}  # fmt: skip
 
 
 class _Line(NamedTuple):
@@ -56,24 +49,16 @@ def draw(runs: Sequence[Run], folder: Path) -> list[Path]:
 
     paths = [folder / name for name in FILES]
     with matplotlib.rc_context(LOOK):
-        picture = figure(runs)
-        for path in paths:
-            content = io.BytesIO()
-            picture.savefig(content, format=path.suffix[1:], dpi=150)
-            write_atomically(path, lambda file, content=content: file.write(content.getvalue()))
+        save(figure(runs), paths)
     return paths
 
 
 def figure(runs: Sequence[Run]) -> "Figure":
     """A panel for every metric, those that decide first; no display is needed."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     metrics, lines = _metrics(runs), _lines(runs)
     columns = 2 if len(metrics) == 4 else min(COLUMNS, len(metrics))
     rows = math.ceil(len(metrics) / columns)
-    picture = Figure(figsize=(4.2 * columns, 2.9 * rows + 0.5), layout="constrained")
-    FigureCanvasAgg(picture)
+    picture = new_figure(4.2 * columns, 2.9 * rows + 0.5)
     panels = list(picture.subplots(rows, columns, squeeze=False).flat)
     for panel, metric in zip(panels, metrics, strict=False):
         values: dict[str, list[float]] = {"training": [], "evaluation": []}

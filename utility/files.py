@@ -5,10 +5,12 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
 
 PARTIAL = ".partial"
+LONGEST_NAME = 220  # bytes; file systems have 255, and the name of a partial file is longer
 STATES = re.compile(r"^states-(?:.*-)?(\d+)\.ckpt$")
 
 
@@ -45,7 +47,10 @@ def naming(path: Path) -> Iterator[None]:
 
 def partial_of(path: Path) -> Path:
     """The name under which this process writes what will be `path`."""
-    return path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    name = path.name
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        name = sha256(os.fsencode(name)).hexdigest()
+    return path.with_name(f".{name}.{os.getpid()}{PARTIAL}")
 
 
 def sync_folder(folder: Path) -> None:

@@ -9,6 +9,7 @@ the selected name.
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Annotated, Any
 
 import torch
@@ -190,7 +191,8 @@ class UtteranceTask(Task):
     def write_predictions(self, split: str, records: Records) -> None:
         """`<split>_predict.txt` and `<split>_truth.txt`, lines `<utterance> <class>` sorted by utterance."""
         for kind, column in (("predict", "predicted"), ("truth", "truth")):
-            rows = sorted(zip(records["name"], records[column], strict=True))
+            # Of equal names, such as crops of one noise, the order stays: it is the same for every upstream.
+            rows = sorted(zip(records["name"], records[column], strict=True), key=itemgetter(0))
             self.write_lines(f"{split}_{kind}.txt", (f"{name} {label}" for name, label in rows))
 
     def draw(self, split: str, records: Records, logger: Any, global_step: int) -> None:

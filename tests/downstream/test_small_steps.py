@@ -160,3 +160,11 @@ def test_layers_folded_into_one_give_what_they_give_one_by_one():
     batch = torch.randn(8, DIM)
     wanted = layers[2](layers[1](layers[0](batch)))
     torch.testing.assert_close(torch.nn.functional.linear(batch, *folded(layers)), wanted)
+
+
+def test_predictions_of_utterances_with_one_name_keep_their_order(tmp_path):
+    task, _ = utterance_task(tmp_path)
+    records = {"name": ["noise", "noise", "a"], "predicted": ["b", "a", "a"], "truth": ["a", "b", "b"]}
+    task.write_predictions("dev", records)
+    assert (tmp_path / "dev_predict.txt").read_text() == "a a\nnoise b\nnoise a\n"
+    assert (tmp_path / "dev_truth.txt").read_text() == "a b\nnoise a\nnoise b\n", "row by row as predicted"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import tiny
 
-from s3prl.utility import curves, show_results
+from s3prl.utility import curves, pictures, show_results
 from s3prl.utility.metric import Metric
 from s3prl.utility.results import find_runs, read_run
 
@@ -118,7 +118,7 @@ def test_a_folder_that_cannot_be_written_still_gets_its_table(tmp_path, capsys, 
     def refuse(path, write):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(curves, "write_atomically", refuse)
+    monkeypatch.setattr(pictures, "write_atomically", refuse)
     out = shown(capsys, write_run(tmp_path / "run"))
     assert rows(out)[2][:3] == ["dev-clean", "best", "800"]
     assert "not drawn ([Errno 13] Permission denied" in out and "--output" in out

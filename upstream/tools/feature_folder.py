@@ -1,6 +1,5 @@
 """A folder of features on disk: one file an utterance, an index, and what is needed to go on after a kill."""
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -8,13 +7,13 @@ from typing import IO, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from s3prl.utility.errors import UserError
-from s3prl.utility.files import PARTIAL, naming, write_atomically, write_json
+from s3prl.utility.files import PARTIAL, naming, write_atomically
 from s3prl.utility.locks import exclusive
 from s3prl.utility.recordings import BAD_AUDIO, BadAudio
+from s3prl.utility.settings import keep_settings
 
 FORMATS = ("safetensors", "npy")
-INDEX, SETTINGS = "index.tsv", "settings.json"
+INDEX = "index.tsv"
 KEY = "features"  # the tensor's name in a .safetensors file
 
 
@@ -47,29 +46,12 @@ class FeatureFolder:
         self._journal = self.state / "{}-of-{}.tsv".format(*shard)
         self._bad = self.state / "{}-of-{}.bad".format(*shard)
         with self._alone():
-            self._check(settings)
+            keep_settings(folder, settings, "--output")
         _drop_unfinished_line(self._journal)
         self.done = {entry.utterance for entry in self._entries()}
 
     def _alone(self) -> object:
         return exclusive(self.state / "lock", f"writes to {self.folder}")
-
-    def _check(self, settings: dict) -> None:
-        path = self.folder / SETTINGS
-        if not path.exists():
-            write_json(path, settings)
-            return
-        before = json.loads(path.read_text(encoding="utf-8"))
-        names = sorted(before.keys() | settings.keys())
-        changed = [name for name in names if before.get(name) != settings.get(name)]
-        if changed:
-            details = "; ".join(
-                f"{name}: {before.get(name)} there, {settings.get(name)} now" for name in changed
-            )
-            raise UserError(
-                f"{self.folder} holds features of other settings ({details}). Choose another --output, or "
-                "remove that folder."
-            )
 
     def write(self, utterance: str, features: Tensor) -> str:
         """Write the features of one utterance, all or nothing; returns the file, relative to the folder."""
