@@ -6,22 +6,21 @@ torchrun --nproc_per_node 4 run_downstream.py -a -m train -u fbank -d asr -n my_
 """
 
 import argparse
-import os
-import signal
 import sys
 import textwrap
-import time
 
 from s3prl.downstream import experiment
-from s3prl.downstream.past_run import Typed
+from s3prl.training.launch import exit_code
 from s3prl.upstream.tools.options import add_cache_options, add_variants
-from s3prl.utility.arguments import Parser
+from s3prl.utility.arguments import (
+    Parser,
+    add_care_options,
+    add_log_options,
+    add_process_options,
+    add_start_options,
+    parse_typed,
+)
 from s3prl.utility.commands import command_line, in_clone, localized
-from s3prl.utility.cpus import spin_briefly
-from s3prl.utility.errors import LostProcess, Terminated, UserError
-from s3prl.utility.launcher import is_first
-
-PATIENCE = 5  # seconds for the launcher to end this process first, where the leader has told the same mistake
 
 EXAMPLES = """\
 examples:
@@ -64,18 +63,11 @@ def _add_experiment_options(group: argparse._ArgumentGroup) -> None:
     add("-n", "--expname", "--name", metavar="NAME", help="the experiment is result/downstream/NAME")
     add("-p", "--expdir", metavar="FOLDER", help="the experiment's folder itself; wins over -n")
     add("-c", "--config", metavar="YAML", help="(default: downstream/TASK/config.yaml)")
-    add(
-        "-o", "--override", metavar="FIELDS",
-        help="set any argument or config field, above all else: config.optimizer.lr=1e-3,,args.seed=7",
-    )  # fmt: skip
-    add(
-        "-e",
-        "--past_exp",
-        metavar="CKPT",
-        help="continue or evaluate a checkpoint or folder, with its settings",
+    add_start_options(
+        group,
+        example="config.optimizer.lr=1e-3,,args.seed=7",
+        past_exp="continue or evaluate a checkpoint or folder, with its settings",
     )
-    add("-i", "--init_ckpt", metavar="CKPT", help="take only the weights of a checkpoint (or folder)")
-    add("-a", "--auto_resume", action="store_true", help="continue if there is a checkpoint, else start")
     add(
         "-t", "--evaluate_split", nargs="+", metavar="SPLIT", default="test",
         help="the split to evaluate (default: test); with -m inference audio files, or folders of them",
@@ -85,12 +77,7 @@ def _add_experiment_options(group: argparse._ArgumentGroup) -> None:
         help="train one head for each of these learning rates in one pass of the upstream: with -n NAME "
         "--sweep_lr 1e-2,1e-3,1e-4 in NAME/lr1e-2, NAME/lr1e-3, ...; ends with a table that names the best",
     )  # fmt: skip
-    add("--seed", type=int, default=1337, help="(default: 1337)")
-    add(
-        "--bad_audio", choices=["error", "skip"], default="error",
-        help="at an unreadable file stop, or skip it and list it in bad_audio.tsv (default: error)",
-    )  # fmt: skip
-    add("--trust_checkpoint", action="store_true", help="allow full unpickling, which can run any code")
+    add_care_options(group)
 
 
 def _add_upstream_options(group: argparse._ArgumentGroup) -> None:
@@ -125,55 +112,25 @@ def _add_upstream_options(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_machine_options(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
-    add("--device", help="cuda, cuda:1, cpu, ... (default: cuda if there is one, else cpu)")
-    add("--backend", default="nccl", help="for several processes (default: nccl; gloo where there is no GPU)")
-    add("--local_rank", "--local-rank", type=int, help="filled in by the distributed launcher")
+    add_process_options(group)
     add_cache_options(group)
-    add("--disable_cudnn", action="store_true", help="work around cuDNN errors, slowly")
-    add("--verbose", action="store_true", help="print every training log, also without a terminal")
+    add_log_options(group)
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The arguments; `typed` among them tells which options were given, so that none is ignored silently."""
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    options = {action.dest: Typed(action.option_strings[0], action.default) for action in parser._actions}
-    for action in parser._actions:
-        action.default = argparse.SUPPRESS
-    args.typed = {name: options[name] for name in vars(parser.parse_args(argv))}
-    return args
+    return parse_typed(build_parser(), argv)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code (2 for a mistake that the user can mend)."""
-    training = True
-    try:
-        args = parse(argv)
-        training = args.mode == "train"
-        spin_briefly()
-        from s3prl.downstream.launch import run
+    return exit_code(parse, _run, argv)
 
-        run(args)
-    except Terminated as end:
-        return end.exit_code
-    except UserError as error:
-        if isinstance(error, LostProcess):
-            time.sleep(2 * PATIENCE)  # the other one has something to say
-        elif not is_first():
-            time.sleep(PATIENCE)
-        print(f"\nError: {error}", file=sys.stderr, flush=True)
-        return 2
-    except KeyboardInterrupt:
-        if is_first():
-            next_step = " The same command with -a continues from the last checkpoint." if training else ""
-            print(f"\nInterrupted.{next_step}", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more
-        print("\nThe output was closed (a broken pipe). Add -a to continue.", file=sys.stderr)
-        return 128 + signal.SIGPIPE
-    return 0
+
+def _run(args: argparse.Namespace) -> None:
+    from s3prl.downstream.launch import run
+
+    run(args)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,17 @@
 """The arguments and the sections of a downstream config: whether they can be, before anything is built."""
 
 import argparse
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
+from s3prl.training.config_check import Seed, check_optimizer, check_sections
 from s3prl.training.settings import RunnerSettings
 from s3prl.upstream.cache.budget import LIMIT, PUBLIC_BATCH, parse_size
 from s3prl.utility.commands import command_line
-from s3prl.utility.config import nearest
 from s3prl.utility.errors import UserError
-from s3prl.utility.typed import checked, within
 
 SECTIONS = ("runner", "optimizer", "scheduler", "specaug", "downstream_expert")
-Seed = Annotated[int, within(-(2**63), 2**63 - 1)]  # what PyTorch takes
 
 
 @dataclass
@@ -47,25 +43,6 @@ class Arguments:
     cache_dtype: Literal["float16", "bfloat16", "float32"] = "float16"
 
 
-def check_arguments(args: argparse.Namespace) -> None:
-    """Refuse arguments of the wrong kind, and turn numbers that stand as text into numbers, in place.
-
-    Raises:
-        UserError: names the argument and its value.
-    """
-    for name, value in checked_arguments(vars(args), "args").items():
-        setattr(args, name, value)
-
-
-def checked_arguments(arguments: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Those of the arguments that `Arguments` knows, checked; see `check_arguments`."""
-    plain = {
-        name: os.fspath(value) if isinstance(value, os.PathLike) else value
-        for name, value in arguments.items()
-    }
-    return checked(Arguments, plain, where, ignore_unknown=True)
-
-
 def settle_cache(args: argparse.Namespace) -> None:
     """Check the options of the feature cache and what they exclude; with a cache utterances are alone.
 
@@ -94,14 +71,7 @@ def check_config(config: dict[str, Any], mode: str) -> None:
     Raises:
         UserError: names the section or field and the nearest valid one.
     """
-    for name in config:
-        if not isinstance(name, str):
-            raise UserError(f"The config has a section {name!r}, but the names of sections are text.")
-        if name not in SECTIONS and nearest(name, SECTIONS):
-            raise UserError(f"The config has a section '{name}'.{nearest(name, SECTIONS)}")
-    for name in SECTIONS:
-        if not isinstance(config.get(name), (dict, type(None))):
-            raise UserError(f"config.{name} must be a section with fields, not {config[name]!r}.")
+    check_sections(config, SECTIONS)
     settings = RunnerSettings.from_config(config.get("runner"))
     if mode == "train":
         if not config.get("runner") and not config.get("optimizer"):
@@ -111,7 +81,4 @@ def check_config(config: dict[str, Any], mode: str) -> None:
             )
         if settings.total_steps < 1:
             raise UserError("config.runner.total_steps is missing: this config cannot train.")
-        if not (config.get("optimizer") or {}).get("name"):
-            raise UserError(
-                "config.optimizer.name is missing. Example: -o \"+config.optimizer.name='AdamW'\"."
-            )
+        check_optimizer(config)

@@ -1,46 +1,38 @@
 """From the command line to one checked experiment: arguments, config, checkpoint to start from, folder."""
 
 import argparse
-import os
-import shlex
 import shutil
-import sys
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import yaml
-
+from s3prl.training import experiment
+from s3prl.training.config_check import check_arguments
 from s3prl.training.expdir import free_name, write_new
+from s3prl.training.experiment import (
+    Experiment,
+    initial_weights,
+    settle_auto_resume,
+    unnamed,
+    write_arguments,
+    yaml_text,
+)
+from s3prl.training.past_run import overridden_fields
 from s3prl.training.settings import runner_fields
 from s3prl.utility.config import load_yaml
 from s3prl.utility.errors import UserError
-from s3prl.utility.files import states_in
-from s3prl.utility.launcher import say_once
 from s3prl.utility.override import apply_override
 from s3prl.utility.paths import find_path
 from s3prl.utility.plugins import absolute, check_stored
 from s3prl.utility.sweeps import heads_in
 
-from . import past_run
-from .config_check import check_arguments, check_config, settle_cache
+from .config_check import Arguments, check_config, settle_cache
+from .past_run import DownstreamRuns, check_models
 from .tasks import check_task, default_config, named, tasks
 
 __all__ = ["Experiment", "build", "tasks", "write_records"]
 
-UNNAMED = "Name the experiment with -n (folder result/downstream/NAME) or its folder with -p."
+UNNAMED = unnamed("downstream")
+RUNS = DownstreamRuns()
 OPTIONAL_SECTIONS = ("scheduler", "specaug")
-
-
-@dataclass
-class Experiment:
-    """Everything a Runner needs."""
-
-    args: argparse.Namespace
-    config: dict[str, Any]
-    checkpoint: dict[str, Any] | None  # to resume or to take weights from
-    resume: bool  # whether step, optimizer and random states are taken too
-    heads: list["Experiment"] = field(default_factory=list)  # of a sweep, which is trained in their folders
 
 
 def check_upstream(args: argparse.Namespace) -> None:
@@ -62,20 +54,19 @@ def build(args: argparse.Namespace, tell_overrides: bool = True) -> Experiment:
 
     Args:
         args: of the command line. `args.typed`, where there is one, tells the options that the user gave
-            (see `past_run.Typed`); beside a past run, those must not contradict it.
+            (see `parse_typed`); beside a past run, those must not contradict it.
         tell_overrides: whether what `-o` sets is printed.
 
     Raises:
         UserError: whatever the user can mend, before any model is built.
     """
     typed = vars(args).pop("typed", None)
-    past_run.check_override(args.override)
+    RUNS.check_override(args.override)
     _settle_folders(args)
     settle_expdir(args)
-    if args.auto_resume and args.past_exp is None:
-        args.past_exp = _states_folder(args)
+    settle_auto_resume(args)
     if args.past_exp is not None:
-        args, config, checkpoint = past_run.take_over(args, typed)
+        args, config, checkpoint = RUNS.take_over(args, typed)
         check_stored(args.downstream, args.past_exp)
         if args.hub == "torch":
             check_stored(args.upstream, args.past_exp)
@@ -83,10 +74,10 @@ def build(args: argparse.Namespace, tell_overrides: bool = True) -> Experiment:
         args, config, checkpoint = _from_command_line(args)
     optional = {"runner": runner_fields(), "": OPTIONAL_SECTIONS}
     apply_override(args.override, args, config, optional, tell_overrides)
-    args.overridden = past_run.overridden_fields(args)
+    args.overridden = overridden_fields(args)
     _settle_folders(args)
     args.evaluate_split = _splits_or_recordings(args.mode, args.evaluate_split)
-    check_arguments(args)
+    check_arguments(Arguments, args)
     settle_cache(args)
     check_task(args.downstream)
     check_upstream(args)
@@ -99,14 +90,13 @@ def build(args: argparse.Namespace, tell_overrides: bool = True) -> Experiment:
         )
     check_config(config, args.mode)
     if args.past_exp is not None:
-        past_run.tell_changes(checkpoint, args, config)
+        RUNS.tell_changes(checkpoint, args, config)
     return Experiment(args, config, checkpoint, resume=args.past_exp is not None)
 
 
 def settle_expdir(args: argparse.Namespace) -> None:
     """The folder that `-n` means, unless `-p` names one."""
-    if args.expdir is None and args.expname is not None:
-        args.expdir = str(Path("result") / "downstream" / args.expname)
+    experiment.settle_expdir(args, "downstream")
 
 
 def _settle_folders(args: argparse.Namespace) -> None:
@@ -126,46 +116,22 @@ def _splits_or_recordings(mode: str, given: str | list[str]) -> str | list[str]:
     return names[0]
 
 
-def _states_folder(args: argparse.Namespace) -> str | None:
-    if args.expdir is None:
-        raise UserError("-a needs to know the experiment: add -n NAME or -p FOLDER.")
-    past_run.check_readable(Path(args.expdir))
-    return args.expdir if states_in(Path(args.expdir)) else None
-
-
 def _from_command_line(args: argparse.Namespace) -> tuple[argparse.Namespace, dict, dict | None]:
     check_task(args.downstream)
     args.config = args.config or default_config(args.downstream)
     config = load_yaml(find_path(args.config), expand=False)
     args.launch_dir = str(Path.cwd())
-    if args.init_ckpt is None:
-        return args, config, None
-    path, state = past_run.read_checkpoint(args.init_ckpt, args.trust_checkpoint)
-    past_run.check_models(state, path)
-    say_once(f"[Experiment] Weights from {path} (step {state.get('Step', 0)})")
-    args.init_ckpt = str(path)
-    return args, config, state
+    return args, config, initial_weights(args, check_models)
 
 
-def write_records(experiment: Experiment, expdir: Path) -> None:
+def write_records(plan: Experiment, expdir: Path) -> None:
     """Keep the command, arguments and effective config of this launch in the experiment folder."""
     from s3prl.upstream.build import find_config
 
-    args = experiment.args
-    arguments = dict(sorted(vars(args).items()))
-    arguments["command"] = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    for stem, content in (("args", arguments), ("config", experiment.config)):
-        text = yaml.safe_dump(_yaml_plain(content), sort_keys=False, allow_unicode=True)
-        write_new(expdir, stem, ".yaml", text)
+    args = plan.args
+    write_arguments(args, expdir)
+    write_new(expdir, "config", ".yaml", yaml_text(plan.config))
     model_config = find_config(args.upstream_model_config, (args.launch_dir,))
-    if model_config is not None and "://" not in model_config and not experiment.resume:
+    if model_config is not None and "://" not in model_config and not plan.resume:
         source = Path(model_config)
         shutil.copyfile(source, free_name(expdir, source.stem, source.suffix))
-
-
-def _yaml_plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _yaml_plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set)):
-        return [_yaml_plain(item) for item in value]
-    return value if isinstance(value, (bool, int, float, str, type(None))) else os.fspath(value)

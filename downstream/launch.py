@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from s3prl.utility.device import choose_device
+from s3prl.training.launch import folder_of_its_own, process_settings, processes_joined
 from s3prl.utility.download import downloads_in
 from s3prl.utility.errors import faults_explained
-from s3prl.utility.files import remove_partial_files
 
 from . import experiment, sweep
 
@@ -29,31 +28,16 @@ def run(args: argparse.Namespace) -> None:
     """
     rates = vars(args).pop("sweep_lr", None)
     plan = experiment.build(args) if rates is None else sweep.build(args, rates)
-    from s3prl.utility import processes
-
-    args = plan.args
-    if args.local_rank is None:
-        args.local_rank = processes.local_rank_from_environment()
-    chosen, args.device = args.device, choose_device(args.device)
-    if args.local_rank is not None:
-        args.device = processes.start(args.backend, args.device, args.local_rank)
-    for head in plan.heads:
-        head.args.local_rank, head.args.device = args.local_rank, args.device
-    try:
-        if processes.is_leader():
-            reason = " (PyTorch sees no CUDA GPU)" if chosen is None and args.device == "cpu" else ""
-            print(f"[Device] {args.device}{reason}, {processes.world_size()} process(es)", flush=True)
-        with processes.losses_explained():
-            if plan.heads:
-                _sweep_in_folders(plan)
-            else:
-                _run_in_folder(plan)
-    finally:
-        processes.stop()
+    with processes_joined(plan.args):
+        for head in plan.heads:
+            head.args.local_rank, head.args.device = plan.args.local_rank, plan.args.device
+        if plan.heads:
+            _sweep_in_folders(plan)
+        else:
+            _run_in_folder(plan)
 
 
 def _run_in_folder(plan: experiment.Experiment) -> None:
-    from s3prl.training.expdir import claimed
     from s3prl.training.randomness import seed_generators
     from s3prl.utility import processes
 
@@ -62,13 +46,13 @@ def _run_in_folder(plan: experiment.Experiment) -> None:
     args, expdir = plan.args, Path(plan.args.expdir)
     leader = processes.is_leader()
     with ExitStack() as stack:
-        stack.enter_context(_process_settings(args))
+        stack.enter_context(process_settings(args.disable_cudnn))
+        stack.enter_context(downloads_in(args.cache_dir))
         results: Path | None = expdir
         if args.mode != "train":
             results, args.expdir = stack.enter_context(_folders_of_evaluation(expdir, leader))
         elif leader:
-            stack.enter_context(claimed(expdir))
-            remove_partial_files(expdir)
+            stack.enter_context(folder_of_its_own(expdir))
         if leader and results is not None:
             experiment.write_records(plan, expdir)
         processes.wait()
@@ -83,17 +67,16 @@ def _run_in_folder(plan: experiment.Experiment) -> None:
 
 
 def _sweep_in_folders(plan: experiment.Experiment) -> None:
-    from s3prl.training.expdir import claimed
     from s3prl.training.randomness import seed_generators
     from s3prl.utility import processes
 
     with ExitStack() as stack:
-        stack.enter_context(_process_settings(plan.args))
+        stack.enter_context(process_settings(plan.args.disable_cudnn))
+        stack.enter_context(downloads_in(plan.args.cache_dir))
         if processes.is_leader():
             for one in (plan, *plan.heads):
                 folder = Path(one.args.expdir)
-                stack.enter_context(claimed(folder))
-                remove_partial_files(folder)
+                stack.enter_context(folder_of_its_own(folder))
                 experiment.write_records(one, folder)
         processes.wait()
         seed_generators(plan.args.seed)
@@ -132,22 +115,3 @@ def _folders_of_evaluation(expdir: Path, leader: bool) -> Iterator[tuple[Path | 
     finally:
         with suppress(OSError):  # it has been used
             own.rmdir()
-
-
-@contextmanager
-def _process_settings(args: argparse.Namespace) -> Iterator[None]:
-    """What a run sets for the whole process, put back behind it."""
-    import torch
-
-    cudnn, sharing = torch.backends.cudnn, torch.multiprocessing.get_sharing_strategy()
-    before = (cudnn.enabled, cudnn.deterministic, cudnn.benchmark)
-    threads = torch.get_num_threads()
-    cudnn.enabled, cudnn.deterministic, cudnn.benchmark = not args.disable_cudnn, True, False
-    torch.multiprocessing.set_sharing_strategy("file_system")
-    try:
-        with downloads_in(args.cache_dir):
-            yield
-    finally:
-        cudnn.enabled, cudnn.deterministic, cudnn.benchmark = before
-        torch.set_num_threads(threads)
-        torch.multiprocessing.set_sharing_strategy(sharing)

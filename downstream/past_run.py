@@ -1,95 +1,51 @@
-"""A run that -e or -a continues or evaluates: its checkpoint, arguments and config, and other options."""
+"""Runs of downstream tasks that -e, -a and -i go on from."""
 
 import argparse
-import os
 from collections.abc import Mapping
-from contextlib import suppress
-from copy import deepcopy
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from s3prl.utility.config import load_yaml
-from s3prl.utility.differences import MISSING, differences, is_within, told
-from s3prl.utility.errors import DamagedCheckpoint, UserError
-from s3prl.utility.files import states_in
-from s3prl.utility.launcher import say_once
-from s3prl.utility.override import parse_override
-from s3prl.utility.paths import find_path
-from s3prl.utility.sweeps import folder_of, heads_in
+from s3prl.training.config_check import checked_arguments
+from s3prl.training.past_run import PastRuns
+from s3prl.utility.arguments import Typed
+from s3prl.utility.errors import UserError
 
-from .config_check import SECTIONS, checked_arguments
+from .config_check import SECTIONS, Arguments
 
 # PyTorch is imported inside of functions: mistakes of the command line are told before it is loaded.
 
-# -e takes every other argument from the checkpoint
-KEPT_WITH_PAST_EXP = (
-    "mode", "evaluate_split", "override", "backend", "local_rank", "past_exp", "device", "verbose",
-    "auto_resume", "trust_checkpoint", "bad_audio", "disable_cudnn",
-)  # fmt: skip
-OF_A_LAUNCH = (
-    "cache_dir",
-    "cache",
-    "cache_limit",
-    "push_to_hf_hub",
-    "hf_hub_org",
-)  # change no result: given ones count
-COMPARED_OTHERWISE = ("upstream_refresh", "init_ckpt", "config", "expname", "expdir")
-TOO_LATE = {"config": "-c", "past_exp": "-e", "auto_resume": "-a", "init_ckpt": "-i", "expname": "-n"}
 MODELS = ("Upstream", "Featurizer", "Downstream")
-NAMED = 5  # fields of a config that a message lists
 
 
-class Typed(NamedTuple):
-    """An option that the user gave."""
+class DownstreamRuns(PastRuns):
+    """See `PastRuns`."""
 
-    flag: str
-    default: Any  # its value in a run that does not know it
+    kind = "downstream"
+    weights_only = "-u, -d and -n"
+    sections = SECTIONS
+    kept = ("mode", "evaluate_split")
+    of_a_launch = ("cache_dir", "cache", "cache_limit", "push_to_hf_hub", "hf_hub_org")
+    compared_otherwise = ("upstream_refresh",)
 
+    def check(
+        self, state: dict[str, Any], arguments: dict[str, Any], path: Path, training: bool
+    ) -> dict[str, Any]:
+        """The models too, of which a fine-tuned run has one more."""
+        from s3prl.upstream.build import public_batch_of
 
-class Contradiction(NamedTuple):
-    """A difference between the command and the run."""
+        stored = {**arguments, **checked_arguments(Arguments, arguments, f"{path}: Args")}
+        stored["upstream_public_batch"] = public_batch_of(stored)
+        fine_tuned = ("Upstream",) if stored.get("upstream_trainable") else ()
+        check_models(state, path, (*fine_tuned, "Featurizer", "Downstream"))
+        return stored
 
-    text: str
-    override: str  # what says the same with -o
-
-
-def read_checkpoint(where: str, trust: bool) -> tuple[Path, dict[str, Any]]:
-    """A checkpoint of the command line, or the latest readable one of a folder.
-
-    Raises:
-        UserError: there is none, or it cannot be read; other checkpoints of its folder are offered.
-    """
-    from s3prl.training import checkpoint as checkpoints
-
-    path = find_path(where)
-    check_readable(path)
-    if path.is_dir():
-        _refuse_sweep(path)
-        return checkpoints.load_latest(path, trust)
-    try:
-        return path, checkpoints.load(path, trust)
-    except DamagedCheckpoint as error:
-        hint = checkpoints.alternative(path.parent, [path], trust)
-        raise DamagedCheckpoint(f"{error}.{hint}") from error
-
-
-def _refuse_sweep(folder: Path) -> None:
-    """Raise a UserError for the folder of a sweep, which holds several runs."""
-    heads = heads_in(folder)
-    if heads and not states_in(folder):
-        raise UserError(
-            f"{folder} holds the heads of a sweep. Name one of them: "
-            f"{', '.join(str(folder_of(folder, rate)) for rate in heads)}. The command that began the sweep "
-            "continues all of them with -a."
-        )
-
-
-def check_readable(folder: Path) -> None:
-    """Raise a UserError for a folder that may not be read, which would else look empty."""
-    if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
-        raise UserError(
-            f"You may not read the folder {folder}. Ask its owner for the permission (chmod a+rX)."
-        )
+    def take_over(
+        self, args: argparse.Namespace, typed: Mapping[str, Typed] | None
+    ) -> tuple[argparse.Namespace, dict[str, Any], dict[str, Any]]:
+        """As `PastRuns` has it; a checkpoint is downloaded anew only where the command asks for it."""
+        merged, config, state = super().take_over(args, typed)
+        merged.upstream_refresh = "upstream_refresh" in (typed or ()) and not args.auto_resume
+        return merged, config, state
 
 
 def check_models(state: dict[str, Any], path: Path, needed: tuple[str, ...] = ()) -> None:
@@ -103,202 +59,3 @@ def check_models(state: dict[str, Any], path: Path, needed: tuple[str, ...] = ()
     for name in MODELS:
         check_entry(state, name, dict, str(path))
     check_entries(state, str(path))
-
-
-def take_over(
-    args: argparse.Namespace, typed: Mapping[str, Typed] | None
-) -> tuple[argparse.Namespace, dict[str, Any], dict[str, Any]]:
-    """Arguments, config and checkpoint of the run that `args.past_exp` names.
-
-    Args:
-        typed: the options that the user gave, by their names in `args`; None does not compare them.
-
-    Raises:
-        UserError: no usable checkpoint, or a given option that contradicts the run.
-    """
-    from s3prl.upstream.build import public_batch_of
-
-    path, state = read_checkpoint(args.past_exp, args.trust_checkpoint)
-    stored = _stored_arguments(state, path, args.mode)
-    merged = argparse.Namespace(**vars(args))
-    of_the_launch = set(typed or ()) & {*OF_A_LAUNCH}
-    for name, value in stored.items():
-        if name not in KEPT_WITH_PAST_EXP and name not in of_the_launch:
-            setattr(merged, name, value)
-    merged.launch_dir = stored.get("launch_dir") or str(Path.cwd())
-    merged.upstream_public_batch = stored["upstream_public_batch"] = public_batch_of(stored)
-    merged.init_ckpt = str(path)
-    merged.expdir = str(path.parent)  # where the checkpoint is now, whatever folder the run was started from
-    merged.upstream_refresh = "upstream_refresh" in (typed or ()) and not args.auto_resume
-    merged.overridden = stored.get("overridden") or list(_config_fields(stored.get("override")))
-    if typed is not None:
-        _refuse_contradictions(args, typed, stored, state["Config"], path)
-        if args.mode != "train" and {"expname", "expdir"} & set(typed):
-            merged.expdir = args.expdir
-        if "config" not in typed and "overridden" in stored:
-            _notice_changed_file(stored, state["Config"])
-    say_once(f"[Experiment] From {path} (step {state.get('Step', 0)})")
-    return merged, deepcopy(state["Config"]), state
-
-
-def check_override(text: str | None) -> None:
-    """Refuse arguments in -o that were needed before it is read: setting them would change nothing."""
-    for field, _ in parse_override(text):
-        name = field.removeprefix("args.")
-        if field.startswith("args.") and name in TOO_LATE:
-            raise UserError(f"-o: args.{name} is needed before -o is read. Use {TOO_LATE[name]} instead.")
-
-
-def overridden_fields(args: argparse.Namespace) -> list[str]:
-    """The fields of the config, by dotted names, that -o has set in this run, now or before."""
-    return sorted({*getattr(args, "overridden", ()), *_config_fields(args.override)})
-
-
-def tell_changes(state: dict[str, Any], args: argparse.Namespace, config: dict[str, Any]) -> None:
-    """Print every field and argument of the run that is another one now, because -o says so."""
-    for field, (before, now) in differences(state["Config"], config).items():
-        say_once(f"[Experiment] config.{field}: {told(before)} -> {told(now)}")
-    stored = state["Args"] if isinstance(state["Args"], dict) else vars(state["Args"])
-    for name in sorted(_argument_names(args.override) & stored.keys() - {*KEPT_WITH_PAST_EXP}):
-        before, now = stored[name], getattr(args, name)
-        if before != now:
-            say_once(f"[Experiment] args.{name}: {told(before)} -> {told(now)}")
-
-
-def _stored_arguments(state: dict[str, Any], path: Path, mode: str) -> dict[str, Any]:
-    """The arguments of the run, after checking what else the checkpoint has to hold."""
-    from s3prl.training import checkpoint as checkpoints
-
-    for key in ("Args", "Config"):
-        if key not in state:
-            raise UserError(
-                f"{path} has no '{key}', so it is not a downstream checkpoint. To start from its weights "
-                "only, use -i together with -u, -d and -n."
-            )
-    if isinstance(state["Args"], argparse.Namespace):  # of the public S3PRL
-        state = {**state, "Args": vars(state["Args"])}
-    for key in ("Args", "Config"):
-        checkpoints.check_entry(state, key, dict, str(path))
-        wrong = [name for name in state[key] or () if not isinstance(name, str)]
-        if wrong or state[key] is None:
-            raise UserError(
-                f"{path}: '{key}' must hold values by name, so it is not a downstream checkpoint."
-            )
-        with checkpoints.usable(key, str(path)):
-            differences(state[key], {})  # does not end where a value contains itself
-    for name in SECTIONS:
-        checkpoints.check_entry(state["Config"], name, dict, f"{path}, Config")
-    stored = {**state["Args"], **checked_arguments(state["Args"], f"{path}: Args")}
-    fine_tuned = ("Upstream",) if stored.get("upstream_trainable") else ()
-    check_models(state, path, (*fine_tuned, "Featurizer", "Downstream"))
-    if mode == "train":
-        checkpoints.check_entries(state, str(path), checkpoints.RESUMED)
-    return stored
-
-
-def _refuse_contradictions(
-    args: argparse.Namespace,
-    typed: Mapping[str, Typed],
-    stored: dict[str, Any],
-    config: dict[str, Any],
-    path: Path,
-) -> None:
-    """Stop where an option differs from the run, so that none is ignored silently.
-
-    Options whose arguments -o sets are passed over, because -o wins.
-    """
-    settled = {*KEPT_WITH_PAST_EXP, *OF_A_LAUNCH, *COMPARED_OTHERWISE, *_argument_names(args.override)}
-    found = []
-    for name, (flag, default) in typed.items():
-        before, now = stored.get(name, default), getattr(args, name)
-        if name not in settled and not _same(before, now, stored.get("launch_dir")):
-            text = f"{flag}: the run has {told(before)}, the command {told(now)}"
-            found.append(Contradiction(text, f"args.{name}={now!r}"))
-    if "init_ckpt" in typed:
-        if not args.auto_resume:
-            raise UserError("-e goes on with everything of a run, -i takes only weights. Give one of them.")
-        say_once(
-            "[Experiment] -i counts at the start of a run only; this one goes on from its own checkpoint."
-        )
-    found += _other_folder(args, typed, path.parent)
-    if "config" in typed:
-        found += _other_config(args, stored, config)
-    if not found:
-        return
-    listed = "\n".join(f"  {one.text}" for one in found)
-    override = ",,".join(one.override for one in found)
-    raise UserError(
-        f"The command contradicts the run in {path.parent}:\n{listed}\n"
-        f"Leave {'these options' if len(found) > 1 else 'this option'} out to take the run as it is; or use "
-        f'-o, which wins: -o "{override}"; or start a new run from its weights: -i {path} with another -n.'
-    )
-
-
-def _other_folder(args: argparse.Namespace, typed: Mapping[str, Typed], folder: Path) -> list[Contradiction]:
-    """Training continues in the folder of its checkpoint. An evaluation may write elsewhere."""
-    given = [typed[name].flag for name in ("expdir", "expname") if name in typed]
-    if args.mode != "train" or not given or "expdir" in _argument_names(args.override):
-        return []
-    if Path(args.expdir).resolve() == folder.resolve():
-        return []
-    text = f"{given[0]}: the run is in {folder}, the command says {args.expdir}"
-    return [Contradiction(text, f"args.expdir={args.expdir!r}")]
-
-
-def _other_config(
-    args: argparse.Namespace, stored: dict[str, Any], config: dict[str, Any]
-) -> list[Contradiction]:
-    """Whether the file of -c differs from the run's config, apart from what -o has set, then or now."""
-    file = load_yaml(find_path(args.config), expand=False)
-    changed = _changed_since(stored, config, file, _config_fields(args.override))
-    if not changed:
-        return []
-    fields = [f"{name} is {told(b)} in the run, {told(n)} in the file" for name, (b, n) in changed.items()]
-    more = f"; and {len(fields) - NAMED} more" if len(fields) > NAMED else ""
-    name, (before, now) = next(iter(changed.items()))
-    new, value = "+" if before is MISSING else "", None if now is MISSING else now
-    override = f"{new}config.{name}={value!r}" + (",,…" if len(changed) > 1 else "")
-    return [Contradiction(f"-c {args.config}: {'; '.join(fields[:NAMED])}{more}", override)]
-
-
-def _notice_changed_file(stored: dict[str, Any], config: dict[str, Any]) -> None:
-    """One line where the file of the run's config has changed since: it is not read again."""
-    path = find_path(stored.get("config") or "", stored.get("launch_dir"))
-    with suppress(UserError):
-        changed = _changed_since(stored, config, load_yaml(path, expand=False))
-        if changed:
-            say_once(
-                f"[Experiment] {path} has changed since this run began ({', '.join(list(changed)[:NAMED])}). "
-                "The run keeps its own config; -o changes it."
-            )
-
-
-def _changed_since(
-    stored: dict[str, Any], config: dict[str, Any], file: dict[str, Any], now: set[str] = frozenset()
-) -> dict[str, tuple[Any, Any]]:
-    """Fields that differ between the run and a config file, besides those that -o has set."""
-    own = {*(stored.get("overridden") or ()), *_config_fields(stored.get("override")), *now}
-    return {name: pair for name, pair in differences(config, file).items() if not is_within(name, own)}
-
-
-def _same(before: Any, now: Any, launch_dir: str | None) -> bool:
-    """Whether two values are equal, or two ways to write the same path (FILE,MEAN,STD included)."""
-    if before == now or not (isinstance(before, str) and isinstance(now, str)):
-        return before == now
-    one, other = (
-        [find_path(part, folder).resolve() for part in text.split(",")]
-        for text, folder in ((before, launch_dir), (now, None))
-    )
-    return one == other
-
-
-def _argument_names(override: str | None) -> set[str]:
-    return {field.removeprefix("args.") for field, _ in parse_override(override) if field.startswith("args.")}
-
-
-def _config_fields(override: str | None) -> set[str]:
-    """Fields of the config in an override text; nothing in one of the public S3PRL that cannot be read."""
-    with suppress(UserError):
-        fields = [field.lstrip("+") for field, _ in parse_override(override)]
-        return {field.removeprefix("config.") for field in fields if field.startswith("config.")}
-    return set()

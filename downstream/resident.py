@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from s3prl.training.randomness import isolated_randomness
-from s3prl.training.sampling import DroppedItem, Ready, worker_limit
+from s3prl.training.sampling import Ready, worker_limit
 from s3prl.upstream.cache.features import FeatureCache, Heard
 from s3prl.upstream.interfaces import Layers
 from s3prl.utility import processes
-from s3prl.utility.errors import UserError
+from s3prl.utility.errors import DroppedItem, UserError
 from s3prl.utility.memory import available_memory
 from s3prl.utility.progress import Progress, say
 from s3prl.utility.recordings import Recording

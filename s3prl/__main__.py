@@ -1,11 +1,10 @@
 """The command `s3prl` (in a clone also `python -m s3prl`): every tool of the toolkit by one short name."""
 
-import importlib
 import sys
 from collections.abc import Sequence
 
 from s3prl import __version__
-from s3prl.utility.commands import COMMANDS, in_clone
+from s3prl.utility.commands import COMMANDS, in_clone, start
 from s3prl.utility.config import nearest
 from s3prl.utility.errors import UserError, command
 
@@ -14,6 +13,7 @@ EXAMPLES = (
     "train -u hubert -d asr -n my_run",
     "evaluate -t test-clean -e result/downstream/my_run/dev-best.ckpt",
     "inference -t speech.wav -e result/downstream/my_run/dev-best.ckpt",
+    "pretrain -u tera -n my_tera",
     "extract -u hubert --input recordings --output features",
     "list wav2vec",
 )
@@ -34,8 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"There is no command '{name}'.{nearest(name, COMMANDS)} Commands: {', '.join(COMMANDS)}. "
             f"For example: {_program()} {EXAMPLES[0]}"
         )
-    chosen = COMMANDS[name]
-    return importlib.import_module(chosen.module).main([*chosen.arguments, *arguments])
+    return start(name, arguments)
 
 
 def usage() -> str:

@@ -4,7 +4,7 @@ Gradients are averaged once per optimizer update, over all parameters together. 
 model, so every task works unchanged and checkpoints are those of one process.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 import torch.distributed as dist
@@ -16,15 +16,27 @@ BUCKET_BYTES = 32 * 2**20
 
 
 def copy_from_leader(modules: Iterable[nn.Module], buffers_only: bool = False) -> None:
-    """Give every process the leader's parameters and buffers."""
+    """Give every process the leader's parameters and buffers.
+
+    Buffers that a checkpoint does not hold are left as they are: each process derives its own, such as a
+    table of positions that grows with the longest utterance which that process has seen.
+    """
     if world_size() == 1:
         return
     for module in modules:
-        tensors = list(module.buffers())
+        tensors = list(_kept_buffers(module))
         if not buffers_only:
             tensors += [parameter.data for parameter in module.parameters()]
         for tensor in tensors:
             dist.broadcast(tensor, src=0)
+
+
+def _kept_buffers(module: nn.Module) -> Iterator[torch.Tensor]:
+    """The buffers of a module that its state_dict has."""
+    for part in module.modules():
+        for name, buffer in part.named_buffers(recurse=False):
+            if name not in part._non_persistent_buffers_set:
+                yield buffer
 
 
 def average_gradients(parameters: list[nn.Parameter], dropped: float = 0.0) -> float:

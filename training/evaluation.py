@@ -117,7 +117,7 @@ def _compute(jobs: Sequence[Job], split: str, loaded: Loaded, seed: int, records
         if is_out_of_memory(error):
             raise UserError(
                 f"Out of memory while evaluating {split}, at a batch of {first.describe_latest()}. "
-                "Lower the evaluation batch size (config.downstream_expert)."
+                f"Lower the evaluation batch size ({first.data_section})."
             ) from error
         raise
 

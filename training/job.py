@@ -29,6 +29,7 @@ class Job(ABC):
         trained: the models whose weights are trained and saved, by their names in a checkpoint.
         models: all models, trained or not.
         verbose: print every training log, also without a terminal.
+        data_section: of the config: names the data and the batch sizes, for advice.
         shards_evaluation: whether an evaluation is nothing but the sum of its records, so that processes may
             divide its batches. The careful answer is no: then the first process evaluates alone.
     """
@@ -41,6 +42,7 @@ class Job(ABC):
     expdir: Path
     trained: dict[str, nn.Module]
     models: dict[str, nn.Module]
+    data_section: str = "config"
     shards_evaluation: bool = False
     verbose: bool = False
 
@@ -96,6 +98,10 @@ class Job(ABC):
     def test_split(self) -> str | None:
         """The split that the trained model would be evaluated on next, for the advice at the end."""
         return None
+
+    def advice(self) -> list[str]:
+        """Lines on what to do with the trained model, for the end of the log."""
+        return []
 
     def prepare(self, item: Any) -> Any:
         """An item of the data set as a batch needs it. Runs in the loading workers.

@@ -25,7 +25,7 @@ from .sampling import Loaded, check_train_loader, training_batches, updates_per_
 
 MOST_FAILURES = 100  # global batches in a row that may be of no use
 STOPPING = b"\n[Runner] Stops after this step and saves it; Ctrl-C once more ends at once.\n"
-ADVICE = "Lower the training batch size (config.downstream_expert), and raise gradient_accumulate_steps."
+ADVICE = "Lower the training batch size ({}), and raise gradient_accumulate_steps."
 
 
 class Training:
@@ -50,6 +50,11 @@ class Training:
             UserError: a wrong field of the config, or a checkpoint of another global batch.
         """
         self.job, self.settings = job, job.settings
+        if self.settings.fp16 and job.device.type == "cpu":
+            raise UserError(
+                "config.runner.fp16 is for GPUs: on a CPU losses would not be scaled, and updates take many "
+                "times as long. Use -o config.runner.fp16=False, or bf16 in its place."
+            )
         self.learners = [Learner(job, checkpoint, where), *beside]
         if beside:
             for learner in self.learners:
@@ -157,7 +162,7 @@ class Training:
         if updated:
             self._failures = 0
         elif active:
-            self._count_failure("could not be read", "config.downstream_expert names the data.")
+            self._count_failure("could not be read", f"{self.job.data_section} names the data.")
         return updated
 
     def _begin(self, key: MicroBatch) -> list[Learner]:
@@ -188,9 +193,10 @@ class Training:
             learner.forget()
         if self.job.device.type == "cuda":
             torch.cuda.empty_cache()
+        advice = ADVICE.format(self.job.data_section)
         if self.shard.world_size > 1:
-            raise UserError(f"Process {self.shard.rank} ran out of memory at {what}. {ADVICE}")
-        self._count_failure("ran out of memory", f"This one was {what}. {ADVICE}")
+            raise UserError(f"Process {self.shard.rank} ran out of memory at {what}. {advice}")
+        self._count_failure("ran out of memory", f"This one was {what}. {advice}")
         head = active[0].head
         print(
             f"[Runner] Out of memory at step {head.step + 1} ({what}): batch skipped, "

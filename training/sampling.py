@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
 from s3prl.utility.cpus import cpu_count
-from s3prl.utility.errors import UserError, explain
+from s3prl.utility.errors import DroppedItem, UserError, explain
 from s3prl.utility.workers import WorkerInit, has_temporary_folder
 
 from .plan import MicroBatch, MicroBatchStream, Shard, batches_of, plan_epoch, turns_of
@@ -22,14 +22,6 @@ from .randomness import isolated_randomness, seed_cpu
 
 Prepare = Callable[[Any], Any]
 MADE_AHEAD = 32  # micro-batches
-
-
-class DroppedItem(Exception):
-    """Raised by `prepare` for an item that cannot be used; `note` says which and why."""
-
-    def __init__(self, note: Any) -> None:
-        super().__init__(note)
-        self.note = note
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def closing(job: Job, head: Head) -> str:
     if best is not None and best.declared:
         metric, where = best.metric, f" ({BEST})" if BEST in kept else ""
         lines.append(f"Best {metric.name} on {metric.split}: {best.score:.4g} at step {best.step}{where}.")
-    lines += evaluation_advice(job)
+    lines += [*evaluation_advice(job), *job.advice()]
     return "\n".join(f"[Runner] {line}" for line in lines)
 
 

@@ -3,11 +3,18 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from s3prl.utility.commands import command_line, localized
 from s3prl.utility.config import nearest
 from s3prl.utility.errors import UserError
+
+
+class Typed(NamedTuple):
+    """An option that the user gave."""
+
+    flag: str
+    default: Any  # its value in a run that does not know it
 
 
 class Parser(argparse.ArgumentParser):
@@ -78,3 +85,62 @@ def command_parser(name: str, description: str) -> Parser:
         description=localized(description),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def parse_typed(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The arguments; `typed` among them tells which options were given, so that none is ignored silently.
+
+    The parser cannot be used again.
+
+    Raises:
+        UserError: see `Parser.parse_args`.
+    """
+    args = parser.parse_args(argv)
+    options = {action.dest: Typed(action.option_strings[0], action.default) for action in parser._actions}
+    for action in parser._actions:
+        action.default = argparse.SUPPRESS
+    args.typed = {name: options[name] for name in vars(parser.parse_args(argv))}
+    return args
+
+
+def add_start_options(group: argparse._ArgumentGroup, example: str, past_exp: str) -> None:
+    """Options on what a run starts from: -o, -e, -i and -a.
+
+    Args:
+        example: what -o may set.
+        past_exp: what -e does.
+    """
+    add = group.add_argument
+    add(
+        "-o", "--override", metavar="FIELDS",
+        help=f"set any argument or config field, above all else: {example}",
+    )  # fmt: skip
+    add("-e", "--past_exp", metavar="CKPT", help=past_exp)
+    add("-i", "--init_ckpt", metavar="CKPT", help="take only the weights of a checkpoint (or folder)")
+    add("-a", "--auto_resume", action="store_true", help="continue if there is a checkpoint, else start")
+
+
+def add_care_options(group: argparse._ArgumentGroup) -> None:
+    """Options on what a run may meet: its seed, files that cannot be read, checkpoints that are code."""
+    add = group.add_argument
+    add("--seed", type=int, default=1337, help="(default: 1337)")
+    add(
+        "--bad_audio", choices=["error", "skip"], default="error",
+        help="at an unreadable file stop, or skip it and list it in bad_audio.tsv (default: error)",
+    )  # fmt: skip
+    add("--trust_checkpoint", action="store_true", help="allow full unpickling, which can run any code")
+
+
+def add_process_options(group: argparse._ArgumentGroup) -> None:
+    """Options on the device and on several processes."""
+    add = group.add_argument
+    add("--device", help="cuda, cuda:1, cpu, ... (default: cuda if there is one, else cpu)")
+    add("--backend", default="nccl", help="for several processes (default: nccl; gloo where there is no GPU)")
+    add("--local_rank", "--local-rank", type=int, help="filled in by the distributed launcher")
+
+
+def add_log_options(group: argparse._ArgumentGroup) -> None:
+    """Options that help where something goes wrong."""
+    add = group.add_argument
+    add("--disable_cudnn", action="store_true", help="work around cuDNN errors, slowly")
+    add("--verbose", action="store_true", help="print every training log, also without a terminal")

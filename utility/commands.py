@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +35,7 @@ COMMANDS = {
         "s3prl.run_downstream",
         ("-m", "inference"),
     ),
+    "pretrain": Command("run_pretrain.py", "pre-train an upstream on recordings", "s3prl.run_pretrain"),
     "extract": Command(
         "-m s3prl.upstream.extract", "write features of recordings to disk", "s3prl.upstream.extract"
     ),
@@ -52,6 +54,31 @@ COMMANDS = {
     "results": Command(
         "-m s3prl.utility.show_results", "show the metrics of a run", "s3prl.utility.show_results"
     ),
+    "significance": Command(
+        "-m s3prl.utility.run_sig_test",
+        "test whether two runs differ significantly",
+        "s3prl.utility.run_sig_test",
+    ),
+    "weights": Command(
+        "-m s3prl.utility.visualize_weight",
+        "show the layer weights that a run has learned",
+        "s3prl.utility.visualize_weight",
+    ),
+    "visualize": Command(
+        "-m s3prl.upstream.visualize",
+        "draw the spectrogram and the hidden states of recordings",
+        "s3prl.upstream.visualize",
+    ),
+    "lnsr": Command(
+        "-m s3prl.upstream.observe_lnsr",
+        "measure how much noise reaches every layer",
+        "s3prl.upstream.observe_lnsr",
+    ),
+    "convert": Command(
+        "-m s3prl.upstream.fix_ckpt",
+        "convert an old checkpoint to today's format",
+        "s3prl.upstream.fix_ckpt",
+    ),
     "corpora": Command(
         "preprocess/make_mini_corpora.py", "make miniature corpora", "s3prl.preprocess.make_mini_corpora"
     ),
@@ -59,6 +86,36 @@ COMMANDS = {
         "preprocess/generate_len_for_bucket.py",
         "write tables of audio lengths",
         "s3prl.preprocess.generate_len_for_bucket",
+    ),
+    "preprocess_any": Command(
+        "preprocess/preprocess_any.py",
+        "write features of any recordings, for training on them",
+        "s3prl.preprocess.preprocess_any",
+    ),
+    "preprocess_libri": Command(
+        "preprocess/preprocess_libri.py",
+        "write features of LibriSpeech",
+        "s3prl.preprocess.preprocess_libri",
+    ),
+    "preprocess_timit": Command(
+        "preprocess/preprocess_timit.py", "write features of TIMIT", "s3prl.preprocess.preprocess_timit"
+    ),
+    "preprocess_alignment": Command(
+        "preprocess/preprocess_alignment.py",
+        "write the phones of frames from TextGrids",
+        "s3prl.preprocess.preprocess_alignment",
+    ),
+    "ark2libri": Command(
+        "preprocess/ark2libri.py", "features of LibriSpeech from Kaldi", "s3prl.preprocess.ark2libri"
+    ),
+    "ark2timit": Command(
+        "preprocess/ark2timit.py", "features of TIMIT from Kaldi", "s3prl.preprocess.ark2timit"
+    ),
+    "ark2voxceleb": Command(
+        "preprocess/ark2voxceleb.py", "features of VoxCeleb from Kaldi", "s3prl.preprocess.ark2voxceleb"
+    ),
+    "timit2ark": Command(
+        "preprocess/timit2ark.py", "features of TIMIT for Kaldi", "s3prl.preprocess.timit2ark"
     ),
     "cross_validation": Command(
         "downstream/emotion/cross_validation.py",
@@ -91,6 +148,19 @@ def in_clone() -> bool:
 def command_line(name: str) -> str:
     """How to start the command `name`, for messages: `python run_downstream.py -m train` or `s3prl train`."""
     return f"python {COMMANDS[name].script}" if in_clone() else f"s3prl {name}"
+
+
+def start(name: str, argv: Sequence[str]) -> int:
+    """Run the command `name` with these arguments; returns its exit code."""
+    command = COMMANDS[name]
+    return importlib.import_module(command.module).main([*command.arguments, *argv])
+
+
+def launched(name: str) -> list[str]:
+    """The command `name` for a launcher that takes the place of `python`, such as torchrun."""
+    command = COMMANDS[name]
+    program = [str(ROOT / command.script)] if in_clone() else ["-m", command.module]
+    return [*program, *command.arguments]
 
 
 def localized(text: str) -> str:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LIMITS = {errno.EDQUOT: "your quota is used up", errno.EFBIG: "no file may be that large here (ulimit -f)"}
@@ -39,6 +40,14 @@ class Terminated(Exception):
 
 class LostProcess(UserError):
     """Another process of the run has ended; what it says is the reason."""
+
+
+class DroppedItem(Exception):
+    """Raised by `prepare` for an item that cannot be used; `note` says which and why."""
+
+    def __init__(self, note: Any) -> None:
+        super().__init__(note)
+        self.note = note
 
 
 class DamagedCheckpoint(UserError):

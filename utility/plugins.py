@@ -28,8 +28,11 @@ def absolute(name: str | None) -> str | None:
     return f"{path}{colon}{entry}" if path.is_dir() else name
 
 
-def check_stored(name: str | None, checkpoint: object) -> None:
+def check_stored(name: str | None, checkpoint: object, options: str = "-u and -d") -> None:
     """A checkpoint names code by absolute paths; one from elsewhere may not name code that came with it.
+
+    Args:
+        options: what is needed beside -i.
 
     Raises:
         UserError: the name is a relative path.
@@ -37,7 +40,7 @@ def check_stored(name: str | None, checkpoint: object) -> None:
     if name is not None and is_path(name) and not Path(name).is_absolute():
         raise UserError(
             f"{checkpoint} asks for code of the relative path {name}, which is not what training writes. If "
-            "you trust that folder, take only the weights: -i in place of -e, with -u and -d."
+            f"you trust that folder, take only the weights: -i in place of -e, with {options}."
         )
 
 

@@ -50,6 +50,9 @@ def within(low: float, high: float) -> Bound:
     return Bound(lambda value: low <= value <= high, f"from {low} to {high}")
 
 
+DROPOUT = Bound(lambda rate: 0 <= rate < 1, "from 0 to below 1")
+
+
 def typed(
     kind: Callable[..., Kind],
     block: Mapping[str, Any] | None,

@@ -11,7 +11,7 @@ from test_distributed import launcher
 from test_kill_and_resume import OVERRIDES
 from tones import make_corpus
 
-from s3prl.downstream.bad_audio import ReadRecordings
+from s3prl.utility.bad_audio import ReadRecordings
 from s3prl.utility.errors import UserError
 
 OPTIONS = ["-m", "train", "-u", "example", "-d", "asr", "-c", "downstream/asr/mini.yaml"]

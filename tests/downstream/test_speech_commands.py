@@ -12,10 +12,10 @@ import yaml
 from conftest import ROOT, metrics
 from keywords import CLASSES, NOISES, RATE, WORDS, make_keywords, speakers, write
 
-from s3prl.downstream.bad_audio import ReadRecordings
 from s3prl.downstream.common.corpora import speech_commands as corpus
 from s3prl.downstream.speech_commands.expert import DownstreamExpert
 from s3prl.training.sampling import Shard, evaluation_batches, plan_epoch
+from s3prl.utility.bad_audio import ReadRecordings
 from s3prl.utility.config import load_yaml
 from s3prl.utility.errors import UserError
 from s3prl.utility.speech_commands import split_of

@@ -9,9 +9,9 @@ import soundfile
 import torch
 
 from s3prl.downstream.asr.expert import DownstreamExpert
-from s3prl.downstream.bad_audio import ReadRecordings
 from s3prl.training.plan import Shard
 from s3prl.training.sampling import evaluation_batches, training_batches
+from s3prl.utility.bad_audio import ReadRecordings
 from s3prl.utility.config import load_yaml
 from s3prl.utility.paths import ROOT
 

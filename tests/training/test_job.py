@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,9 +16,8 @@ from s3prl.training.evaluation import evaluate
 from s3prl.training.job import Job
 from s3prl.training.loop import Training
 from s3prl.training.report import MetricLogger
-from s3prl.training.sampling import DroppedItem
 from s3prl.training.settings import RunnerSettings
-from s3prl.utility.errors import Terminated, UserError
+from s3prl.utility.errors import DroppedItem, Terminated, UserError
 
 
 class Numbers(torch.utils.data.Dataset):
@@ -94,6 +94,13 @@ def test_what_is_left_of_a_global_batch_weighs_as_if_the_rest_had_never_been(tmp
 def test_when_no_item_can_be_used_training_ends_with_the_reason(tmp_path):
     with pytest.raises(UserError, match="could not be read"):
         weights_after(LineJob(tmp_path / "none", bad=range(8)))
+
+
+def test_float16_is_refused_on_a_cpu_with_what_to_use_instead(tmp_path):
+    job = LineJob(tmp_path / "half")
+    job.settings = replace(job.settings, fp16=True)
+    with pytest.raises(UserError, match=r"fp16 is for GPUs.*fp16=False, or bf16"):
+        Training(job)
 
 
 def test_a_job_of_another_kind_trains_and_resumes_to_the_bit(tmp_path):

@@ -10,7 +10,8 @@ import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, WeightedRandomSampler
 
 from s3prl.training.plan import BucketBatchSampler, Shard, plan_epoch
-from s3prl.training.sampling import DroppedItem, evaluation_batches, training_batches
+from s3prl.training.sampling import evaluation_batches, training_batches
+from s3prl.utility.errors import DroppedItem
 
 
 class Numbers(Dataset):
