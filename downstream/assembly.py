@@ -1,7 +1,7 @@
 """Building the three models of an experiment (upstream, featurizer, downstream) with their weights."""
 
 import argparse
-import importlib
+import sys
 from typing import Any, NamedTuple
 
 import torch
@@ -9,12 +9,12 @@ from torch import nn
 
 from s3prl.training.randomness import random_state, set_random_state
 from s3prl.upstream.build import build_upstream, task_name
-from s3prl.upstream.interfaces import Featurizer, traits_of
+from s3prl.upstream.interfaces import Featurizer, UpstreamBase, traits_of
 from s3prl.utility import processes
 from s3prl.utility.errors import UserError
 from s3prl.utility.weights import load_weights
 
-from .tasks import expert_file, label, package_of
+from .tasks import import_expert
 
 DOWNSTREAM_DOORS = ("get_dataloader", "log_records")
 ADVICE = "Use the arguments and config of its training."
@@ -36,11 +36,15 @@ def build_foundation(
     """The upstream of a run, with the checkpoint's weights.
 
     Raises:
-        UserError: it cannot be built, or the weights do not fit.
+        UserError: it cannot be built, the weights do not fit, or its options contradict `-f`.
     """
     upstream = _ready("Upstream", _build_upstream(args), args, checkpoint, device)
     upstream.train(args.upstream_trainable)
     upstream.requires_grad_(args.upstream_trainable)
+    if args.mode == "train" and isinstance(upstream, UpstreamBase):
+        misfit = upstream.misfit(args.upstream_trainable)
+        if misfit is not None and processes.is_leader():
+            print(f"warning: {misfit}", file=sys.stderr)
     return Foundation(upstream, random_state())
 
 
@@ -126,20 +130,6 @@ def _build_upstream(args: argparse.Namespace) -> nn.Module:
         )
     traits_of(upstream).for_task(task_name(vars(args)))
     return upstream
-
-
-def import_expert(task: str) -> type[nn.Module]:
-    """The class DownstreamExpert of a task's folder; a UserError says why it cannot be imported."""
-    try:
-        module = importlib.import_module(f"{package_of(task)}.expert")
-    except ImportError as error:
-        raise UserError(
-            f"The task '{label(task)}' ({expert_file(task)}) cannot be imported: {error}. "
-            "Install the missing package or mend the file."
-        ) from error
-    if not hasattr(module, "DownstreamExpert"):
-        raise UserError(f"{expert_file(task)} has no class DownstreamExpert.")
-    return module.DownstreamExpert
 
 
 def _build_downstream(

@@ -44,6 +44,8 @@ def open_for(
         return None
     if traits_of(encoder.upstream).survey is not None:
         raise UserError(f"--cache: {args.upstream} measures data and has no features. Leave --cache out.")
+    if traits_of(encoder.upstream).source is not None:
+        raise UserError(f"--cache: {args.upstream} computes nothing that could be kept. Leave --cache out.")
     means = getattr(task, "reads", "frames") == "mean" and not augmented
     precision = "float16" if settings.fp16 else "bfloat16" if settings.bf16 else "float32"
     return FeatureCache(

@@ -17,11 +17,11 @@ from s3prl.upstream.cache.features import FeatureCache
 from s3prl.upstream.encoding import Encoder
 from s3prl.upstream.interfaces import SAMPLE_RATE, Featurizer, Layers, traits_of
 from s3prl.utility import processes
+from s3prl.utility.bad_audio import ReadRecordings
 from s3prl.utility.errors import UserError
 from s3prl.utility.launcher import say_once
 from s3prl.utility.recordings import Recording, read
 
-from .bad_audio import ReadRecordings
 from .caching import repeats_its_waves
 from .resident import Row, ready_items
 
@@ -45,8 +45,10 @@ class Inputs:
         """
         self.encoder, self.cache = encoder, cache
         self._featurizer = featurizer
-        shortest = shortest_for(encoder.upstream)
-        self.prepare = ReadRecordings(bad_audio, read if cache is None else cache.look_up, shortest)
+        self._source = traits_of(encoder.upstream).source
+        look_up = next((one.look_up for one in (cache, self._source) if one is not None), read)
+        self.prepare = ReadRecordings(bad_audio, look_up, shortest_for(encoder.upstream))
+        self._checked: set[str] = set()
         self._ready: dict[str, Ready | None] = {}
         self._latest: Sequence[Any] = ()
 
@@ -68,6 +70,22 @@ class Inputs:
             return self.cache.layers(wavs)
         return self._featurizer.layers([len(wav) for wav in wavs], self.encoder(wavs))
 
+    def check(self, split: str, loader: DataLoader) -> None:
+        """Find out, once, whether an upstream that looks recordings up has those of a split.
+
+        Raises:
+            UserError: it has not.
+        """
+        dataset = loader.dataset
+        if self._source is None or split in self._checked or not hasattr(dataset, "choices"):
+            return
+        self._checked.add(split)
+        recordings: dict[Recording, int] = {}  # -> samples; 0 where not known
+        for index, item in enumerate(dataset.items):
+            heard = dataset.choices(index) or [item.recording.randomly_cropped(0.0)]
+            recordings.update(dict.fromkeys(heard, item.samples))
+        self._source.check(split, recordings, self.prepare.skip)
+
     def describe_latest(self) -> str:
         """How many utterances the latest batch had, and how long the longest was."""
         longest = max(len(wav) for wav in self._latest)
@@ -84,6 +102,10 @@ class Inputs:
             training: the loader of the training set.
             loader: of a split.
         """
+        if self._source is not None:
+            with isolated_randomness(0):
+                for split in settings.eval_dataloaders:
+                    loader(split)  # which is checked, before the hours until it is needed
         if self.cache is None:
             return
         if not repeats_its_waves(training, seed, self.prepare):

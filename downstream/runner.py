@@ -20,22 +20,22 @@ from s3prl.training.loop import Training
 from s3prl.training.plan import Shard
 from s3prl.training.randomness import isolated_randomness
 from s3prl.training.report import MetricLogger, format_metrics
-from s3prl.training.sampling import DroppedItem, Ready, check_train_loader, training_batches
+from s3prl.training.sampling import Ready, check_train_loader, training_batches
 from s3prl.training.settings import RunnerSettings
 from s3prl.upstream.encoding import Encoder
 from s3prl.upstream.interfaces import Layers, traits_of
 from s3prl.upstream.tools.recordings import named_recordings
 from s3prl.utility import processes
+from s3prl.utility.bad_audio import BadAudioList
 from s3prl.utility.config import expand_variables
 from s3prl.utility.device import use_threads_for
-from s3prl.utility.errors import UserError
+from s3prl.utility.errors import DroppedItem, UserError
 from s3prl.utility.files import write_json
 from s3prl.utility.metric import Metric
 from s3prl.utility.recordings import BadAudio, Recording
 
 from . import caching, partial, summary
 from .assembly import build_foundation, build_models, import_expert
-from .bad_audio import BadAudioList
 from .common.partial import PartialResults
 from .inputs import Inputs
 
@@ -49,6 +49,8 @@ class Encoded(NamedTuple):
 
 class Runner(Job):
     """Train, evaluate or apply one task on one upstream, through the doors of downstream/README.md."""
+
+    data_section = "config.downstream_expert"
 
     def __init__(
         self,
@@ -126,7 +128,7 @@ class Runner(Job):
         check(self.expanded.get("downstream_expert") or {}, splits, self.args.launch_dir)
 
     def _build_specaug(self) -> nn.Module | None:
-        if not self.expanded.get("specaug"):
+        if self.expanded.get("specaug") is None:  # an empty block is SpecAugment with its defaults
             return None
         from .specaug import SpecAug
 
@@ -152,7 +154,9 @@ class Runner(Job):
 
     def loader(self, split: str) -> DataLoader:
         """The batches `(wavs or recordings, *others)` of a split."""
-        return self.downstream.get_dataloader(split)
+        loader = self.downstream.get_dataloader(split)
+        self.inputs.check(split, loader)
+        return loader
 
     def loss(self, split: str, encoded: Encoded, records: Records, batch_id: int | None = None) -> Tensor:
         """The task's loss of a batch."""
@@ -294,7 +298,8 @@ class Runner(Job):
         if begin is None:
             return None
         kept = None
-        if getattr(self.downstream, "keeps_partial_results", False) and self.results is not None:
+        computes = traits_of(self.upstream).source is None  # else there is little to keep
+        if getattr(self.downstream, "keeps_partial_results", False) and self.results is not None and computes:
             with processes.leader_first():
                 folder = partial.folder_for(
                     self.results, split, self.args, self.expanded, self.models, self.inputs.encoder,

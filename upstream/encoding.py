@@ -25,12 +25,18 @@ class Encoder:
                 itself computes utterances of different length apart.
         """
         self.upstream, self.device = upstream, torch.device(device)
-        promised = traits_of(upstream).batch_invariant
+        traits = traits_of(upstream)
+        promised, self._source = traits.batch_invariant, traits.source
         self.batch_invariant = promised or alone
         self._run = upstream if promised or not alone else self._apart
 
     def __call__(self, wavs: Sequence[Wav]) -> dict[str, Any]:
-        """The outputs for unpadded [samples] waves at 16 kHz, with gradients only in training mode."""
+        """The outputs for unpadded [samples] waves at 16 kHz, with gradients only in training mode.
+
+        Of an upstream with a `source`, for what that has found.
+        """
+        if self._source is not None:
+            return self._run(list(wavs))
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.upstream.training):
             return self._run(self.tensors(wavs))
 

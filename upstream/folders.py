@@ -31,8 +31,11 @@ def entry_of_folder(path: str) -> Callable[..., object]:
         raise UserError(f"-u {path}: there is no folder {folder}. {advice}")
     hubconf, expert = folder / "hubconf.py", folder / "expert.py"
     if not hubconf.is_file() and not expert.is_file():
+        features = (
+            f" A folder of features is -u ready_features -k {path}." if any(folder.glob("*.csv")) else ""
+        )
         raise UserError(
-            f"-u {path}: the folder has no expert.py and no hubconf.py, so it is not an upstream."
+            f"-u {path}: the folder has no expert.py and no hubconf.py, so it is not an upstream.{features}"
         )
     package = f"s3prl.upstream.{folder.name}_{crc32(str(folder).encode()):08x}"  # its name may exist there
     try:

@@ -19,6 +19,7 @@ from s3prl.utility.padding import unpadded
 
 from .features.frames import check_lengths
 from .pickling import Tap, make_picklable
+from .source import Source
 from .waves import SAMPLE_RATE, Wav, prepared, utterances
 
 HIDDEN_STATES = "hidden_states"  # the output that tasks use unless told otherwise
@@ -54,6 +55,7 @@ class UpstreamBase(nn.Module, metaclass=_RegistersHooks):
     - `utterance_cmvn`: every utterance is normalised, so its mean over time is 0 and tells nothing.
     - `survey(batches)`: a pass over the training batches (lists of wavs) in place of a training, for models
       that only measure.
+    - `source`: where it finds features of recordings; it is called with those then, and not with waves.
 
     `folders` is where files of a task may be besides the working folder; `build_upstream` sets it.
     """
@@ -62,6 +64,7 @@ class UpstreamBase(nn.Module, metaclass=_RegistersHooks):
     num_frames: Callable[[int], int] | None = None
     utterance_cmvn: bool = False
     survey: Survey | None = None
+    source: Source | None = None
     folders: Sequence[str | Path] = ()
 
     def __init__(
@@ -91,6 +94,9 @@ class UpstreamBase(nn.Module, metaclass=_RegistersHooks):
 
     def for_task(self, task: str) -> None:
         """Prepare for a task, whose name tells it from others: models that keep something per task do."""
+
+    def misfit(self, trained: bool) -> str | None:
+        """A sentence on options that do nothing when it is trained (or frozen); a UserError contradicts."""
 
     def add_hook(
         self, module_path: str, transform: Callable[[Any, Any], Tensor], unique_identifier: str | None = None
@@ -197,6 +203,7 @@ class Traits:
     for_task: Callable[[str], None] = _no_preparation
     survey: Survey | None = None
     utterance_cmvn: bool = False
+    source: Source | None = None
 
 
 def traits_of(upstream: nn.Module) -> Traits:
@@ -209,6 +216,7 @@ def traits_of(upstream: nn.Module) -> Traits:
         upstream.for_task,
         upstream.survey,
         upstream.utterance_cmvn,
+        upstream.source,
     )
 
 
@@ -381,7 +389,8 @@ def probe(upstream: nn.Module, device: Any, samples: int) -> dict[str, Any]:
     training = upstream.training
     upstream.eval()
     noise = torch.randn(samples, generator=torch.Generator().manual_seed(0))
+    source = traits_of(upstream).source
     with torch.no_grad():
-        result = upstream([noise.to(device)])
+        result = upstream([noise.to(device) if source is None else source.example(samples)])
     upstream.train(training)
     return result

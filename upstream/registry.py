@@ -18,7 +18,7 @@ from .guard import guarded
 
 UPSTREAM_FOLDER = Path(__file__).resolve().parent
 ROOMS = ("upstream", "downstream")
-WITH_CHECKPOINT = ("_local", "_url", "_gdriveid", "_custom", "_posteriorgram")
+WITH_CHECKPOINT = ("_local", "_url", "_gdriveid", "_custom", "_posteriorgram", "ready_features")
 
 
 @functools.lru_cache(maxsize=1)

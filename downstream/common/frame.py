@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from .items import Item
 from .task import Records, Task, model_settings, record_loss
 
 LABEL_RATE = 160  # samples: a label every 10 ms
+MEASURED = Fraction(2, 100)  # of a stride, by which one that was measured may be wrong
 IGNORED = -100  # the target of padding
 
 
@@ -34,8 +36,8 @@ class FrameTask(Task):
 
     A subclass lists `items` whose label is an int array [labels], one label for every `label_rate` samples;
     -100 is a label that does not count.
-    Features are brought to that rate: repeated where labels are denser, then cut, or lengthened by their
-    last frame, to the number of labels.
+    Features are brought to that rate: repeated where labels are denser, left out where they are rarer, then
+    cut, or lengthened by their last frame, to the number of labels.
     """
 
     metric = Metric("acc")
@@ -65,7 +67,7 @@ class FrameTask(Task):
         super().__init__(loading, **options)
         classes = self.settled_labels(self.training_labels) if classes is None else classes
         self.class_names = [str(name) for name in (range(classes) if isinstance(classes, int) else classes)]
-        self.repeats = max(1, round(upstream_rate / label_rate))
+        self.repeats = labels_per_frame(upstream_rate, label_rate)
         model_settings(ModelSettings, modelrc, HEADS)
         self.model = get_downstream_model(upstream_dim, len(self.class_names), modelrc)
 
@@ -153,17 +155,33 @@ class FrameTask(Task):
             logger.add_image(f"{self.name}/{split}-confusion", image, global_step, dataformats="HWC")
 
 
-def fit_to_labels(features: Sequence[Tensor], labels: Sequence[int], repeats: int) -> Tensor:
+def labels_per_frame(upstream_rate: float, label_rate: int) -> Fraction:
+    """How many labels come in the time of a frame; a whole number where it is about one.
+
+    Strides that were measured are a sample or two off, which would add up over a long utterance.
+
+    Args:
+        upstream_rate, label_rate: samples from one to the next.
+    """
+    exact = Fraction(upstream_rate) / label_rate
+    whole = round(exact)
+    return Fraction(whole) if abs(exact - whole) <= MEASURED * whole else exact.limit_denominator(1000)
+
+
+def fit_to_labels(features: Sequence[Tensor], labels: Sequence[int], repeats: int | Fraction) -> Tensor:
     """Every frame `repeats` times, then as many as there are labels: [batch, most labels, dim].
 
     Args:
         features: [frames, dim] of every utterance, a frame or more; the last one is repeated if needed.
         labels: how many each utterance has; behind them are zeros.
+        repeats: labels in the time of a frame. A label is met by the frame that has begun last: of 5/4 the
+            first frame comes twice, the next three once.
     """
     device = features[0].device
     frames, labels = torch.tensor([len(feature) for feature in features]), torch.tensor(labels)
     place = torch.arange(int(labels.max()))
-    row = torch.minimum(place // repeats, frames[:, None] - 1)  # of its utterance: [batch, most labels]
+    row = place * repeats.denominator // repeats.numerator
+    row = torch.minimum(row, frames[:, None] - 1)  # of its utterance: [batch, most labels]
     row += (frames.cumsum(0) - frames)[:, None]  # of all
     padding = (place >= labels[:, None])[..., None]
     return F.embedding(row.to(device), torch.cat(features)).masked_fill(padding.to(device), 0)

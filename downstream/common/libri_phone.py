@@ -21,6 +21,11 @@ class LibriPhoneTask(PhoneTask):
     settings_kind = LibriSettings
     settings: LibriSettings
 
+    @property
+    def has_recordings(self) -> bool:
+        """Of Task."""
+        return self.settings.libri_root is not None
+
     @classmethod
     def check_corpus(cls, settings: LibriSettings, splits: list[str], launch_dir: str | None) -> None:
         """Of PhoneTask; also the folder of recordings and the lists."""

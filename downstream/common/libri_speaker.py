@@ -36,6 +36,11 @@ class SpeakerTask(Configured, Task):
     settings_kind = SpeakerSettings
     settings: SpeakerSettings
 
+    @property
+    def has_recordings(self) -> bool:
+        """Of Task."""
+        return self.settings.libri_root is not None
+
     @classmethod
     def check_corpus(cls, settings: SpeakerSettings, splits: list[str], launch_dir: str | None) -> None:
         """Find a missing corpus or list."""
@@ -53,7 +58,7 @@ class SpeakerTask(Configured, Task):
         if self.settings.lists is not None:
             return lists.with_lengths(lists.items(self.list_of(split)), split)
         found = self.settings.recordings(split, self.launch_dir)
-        if not any(item.samples for item in found):
+        if self.settings.libri_root is not None and not any(item.samples for item in found):
             first = self.settings.ids(split, self.launch_dir)[0]
             raise UserError(
                 f"None of the {len(found):,} utterances of the split '{split}' is in "

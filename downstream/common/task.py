@@ -48,6 +48,8 @@ class Task(nn.Module):
         balanced_evaluation: the evaluation splits of which that is true too.
         drop_last: whether training leaves out a last batch that is smaller than the others.
         crop: seconds of a training recording that are heard at most, from a random place.
+        has_recordings: whether the recordings of items are files; where only features of them are used, they
+            may be mere names.
         keeps_partial_results: whether `-m evaluate` is to keep what has been computed, so that one that was
             killed goes on; see `partial` and `unfinished`.
         partial: what is kept; None in training, and where nothing can be written.
@@ -64,6 +66,7 @@ class Task(nn.Module):
     balanced_evaluation: tuple[str, ...] = ()
     drop_last = False
     crop: float | None = None
+    has_recordings: bool = True
     keeps_partial_results = False
     log_prefix: str | None = None
 
@@ -203,7 +206,7 @@ class Task(nn.Module):
         """
         if not items:
             raise UserError(f"The split '{split}' of {self.name} has no utterance. Check the config's paths.")
-        if self.bad_audio != "skip":
+        if self.bad_audio != "skip" and self.has_recordings:
             _check_audio(split, items)
 
     def split_size(self, split: str) -> tuple[int, float | None]:

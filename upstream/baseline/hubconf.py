@@ -15,6 +15,13 @@ def baseline_local(
     return UpstreamExpert(ckpt=ckpt, model_config=model_config or config, **kwargs)
 
 
+def ready_features(ckpt: str | None = None, **kwargs: Any) -> Any:
+    """Features that lie in the folder `ckpt` (see preprocess/README.md), of the recordings that it knows."""
+    from .ready import ReadyFeatures
+
+    return ReadyFeatures(ckpt=ckpt, **kwargs)
+
+
 def _named(name: str, ckpt: str | None = None, model_config: str | None = None, **kwargs: Any) -> Any:
     return baseline_local(model_config=model_config or str(_CONFIGS / f"{name}.yaml"), **kwargs)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from s3prl.utility.errors import UserError
 from s3prl.utility.paths import find_path
+from s3prl.utility.recordings import Recording
 from s3prl.utility.typed import choice
 
 from ..items import Item
@@ -22,6 +23,7 @@ FOLDER = "train-clean-100"
 SPLITS = ("train", "dev", "test")
 LISTS = Path(__file__).parent.parent / "lists_data"
 TRAIN_LIST, TEST_LIST = LISTS / "cpc_librispeech_train.txt.gz", LISTS / "cpc_librispeech_test.txt.gz"
+NOWHERE = "(libri_root is null)"  # in paths of recordings that only have to have a name
 SEED = 1337  # of the published shuffle
 
 
@@ -47,7 +49,7 @@ def cpc_ids(split: str, train_list: Path | None = None, test_list: Path | None =
 class CpcSettings:
     """The fields of a config that say where train-clean-100 is, and how it is split."""
 
-    libri_root: str
+    libri_root: str | None = None  # null where no recording is read, as with -u ready_features
     split_path: str | None = None  # folder of train_split.txt and test_split.txt; null takes the lists of CPC
     bucket_file: str | None = None  # folder of the tables of lengths; null keeps them in the user's cache
 
@@ -74,7 +76,8 @@ class CpcSettings:
         Raises:
             UserError: the first one.
         """
-        librispeech.check_folder(find_path(self.libri_root, launch_dir), FOLDER, config=config)
+        if self.libri_root is not None:
+            librispeech.check_folder(find_path(self.libri_root, launch_dir), FOLDER, config=config)
         for split in splits:
             self.ids(split, launch_dir)
 
@@ -84,6 +87,10 @@ class CpcSettings:
         Raises:
             UserError: see `ids`.
         """
+        if self.libri_root is None:
+            return [
+                Item(name, Recording(f"{NOWHERE}/{name}.flac"), None) for name in self.ids(split, launch_dir)
+            ]
         tables = None if self.bucket_file is None else find_path(self.bucket_file, launch_dir)
         root = find_path(self.libri_root, launch_dir)
         return librispeech.named(root, FOLDER, self.ids(split, launch_dir), tables)
