@@ -39,7 +39,7 @@ def run(installed, folder, *arguments):
 
 
 def test_every_config_and_data_file_is_in_the_wheel(installed):
-    for room in ("upstream", "downstream", "training", "utility", "preprocess", "s3prl"):
+    for room in ("upstream", "downstream", "pretrain", "training", "utility", "preprocess", "s3prl"):
         tracked = subprocess.run(["git", "ls-files", room], cwd=ROOT, capture_output=True, text=True)
         for name in tracked.stdout.splitlines():
             inside = name.removeprefix("s3prl/")
@@ -68,7 +68,7 @@ import contextlib
 from s3prl.__main__ import main
 for arguments in (
     "train -h", "extract -h", "list -h", "check -h", "cache -h", "results -h", "results .", "corpora -h",
-    "lengths -h",
+    "lengths -h", "pretrain -h", "pretrain -u tear -n x",
     "train -u fbank -d asr -n x", "train -u fbnak -d asr -n x", "--help",
 ):
     with contextlib.suppress(SystemExit):
@@ -82,6 +82,7 @@ def test_messages_of_an_installed_copy_name_commands_that_exist_there(installed,
     assert "Traceback" not in said
     for absent in (
         "run_downstream.py",
+        "run_pretrain.py",
         "python -m s3prl",
         "python preprocess",
         "./run_while.sh",
@@ -91,6 +92,7 @@ def test_messages_of_an_installed_copy_name_commands_that_exist_there(installed,
     for command in (
         "usage: s3prl train|evaluate|inference", "run_while.sh s3prl train -a -u fbank -d asr -n my_run",
         "torchrun --nproc_per_node 4 -m s3prl train -u fbank", "usage: s3prl extract", "usage: s3prl corpora",
+        "usage: s3prl pretrain", "s3prl pretrain -u tera -n my_tera",
         "    s3prl cache info DIR\n",
         "make the miniature corpus with `s3prl corpora librispeech",
         "or evaluate a checkpoint with `s3prl evaluate",

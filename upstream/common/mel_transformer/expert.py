@@ -1,15 +1,15 @@
 """Mockingjay, TERA and Audio ALBERT as upstreams; they differ in their checkpoints only."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
-from s3prl.utility.typed import check_value
+from s3prl.utility.errors import UserError
 
+from ...features.level import rms_of, scaled
 from ...features.pipeline import features_from_config
 from ...features.stft import STFT_FIELDS, StftFeatures
 from ...interfaces import UpstreamBase
@@ -20,7 +20,6 @@ from .options import Options, read_options
 from .pretrained import Pretrained, read
 
 AUDIO_FIELDS = (*STFT_FIELDS, "input", "kaldi", "delta", "cmvn")  # those that describe the features
-SILENCE = 1e-20  # least power of a wave that is scaled
 AUGMENTED_FEATURES = 4  # widest band that SpecAugment takes out of the features
 AUGMENTED_STATE = 86  # and of the last hidden state
 
@@ -60,7 +59,7 @@ class MelTransformerExpert(UpstreamBase):
         self.public_batch = public_batch
         self.features = features_from_config(_features(pretrained.audio, public_batch), f"{ckpt}: audio")
         level = None if "kaldi" in pretrained.audio else pretrained.audio.get("target_level")
-        self.target_rms = _rms(level, f"{ckpt}: audio.target_level")
+        self.target_rms = rms_of(level, f"{ckpt}: audio.target_level")
         self.sequence_length = pretrained.sequence_length
         self.model = _model(pretrained, self.options, self.features.dim)
         self.output_dim = pretrained.config.hidden_size
@@ -78,6 +77,22 @@ class MelTransformerExpert(UpstreamBase):
     def num_frames(self, samples: int) -> int:
         """Exact frames of an utterance of `samples`; 0 when it is too short for one."""
         return self.features.num_frames(samples)
+
+    def misfit(self, trained: bool) -> str | None:
+        """Of UpstreamBase."""
+        if trained and self.options.no_grad:
+            raise UserError(
+                f"The options of {self.name[1:-1]} have no_grad: True, which keeps it out of training, but "
+                "-f trains it. Leave one of them out."
+            )
+        idle = [
+            name for name in ("spec_aug", "dropout") if getattr(self.options, name) not in (False, "default")
+        ]
+        if trained or not idle:
+            return None
+        return (
+            f"{self.name[1:-1]} is frozen, where its options {' and '.join(idle)} do nothing; -f trains it."
+        )
 
     def forward(self, wavs: list[Tensor]) -> dict[str, Any]:
         """Unpadded [samples] wavs -> layers + 1 states [batch, frames, hidden].
@@ -106,21 +121,6 @@ class MelTransformerExpert(UpstreamBase):
         """Frames per chunk of each utterance."""
         split = [max(frames)] * len(frames) if self.public_batch else frames
         return [chunk_size(total, self.sequence_length or total) for total in split]
-
-
-def scaled(wavs: Sequence[Tensor], rms: float) -> list[Tensor]:
-    """The unpadded [samples] wavs at this root mean square; silence stays silent."""
-    padded = pad_sequence(list(wavs), batch_first=True)
-    lengths = [len(wav) for wav in wavs]
-    counts = torch.tensor(lengths, device=padded.device)[:, None]
-    power = padded.square().sum(1, keepdim=True) / counts
-    padded = padded * (rms * power.clamp(min=SILENCE).rsqrt())
-    return [wav[:length] for wav, length in zip(padded, lengths, strict=True)]
-
-
-def _rms(level: Any, where: str) -> float | None:
-    """The root mean square of a level in dB; None where none is set (`None`, also as text)."""
-    return None if level in (None, "None") else 10 ** (check_value(level, float, where) / 20)
 
 
 def _features(audio: Mapping[str, Any], public_batch: bool) -> dict[str, Any]:

@@ -88,12 +88,12 @@ def read(ckpt: str | None, family: str) -> Pretrained:
         config=typed(TransformerConfig, block, f"{path}: transformer", ignore_unknown=True),
         audio=_audio(config, path),
         sequence_length=max(check_value(longest, int, f"{path}: task.sequence_length"), 0),
-        weights=_renamed(weights),
-        head_weights=_renamed(content.get("SpecHead") or {}),
+        weights=renamed(weights),
+        head_weights=renamed(content.get("SpecHead") or {}),
     )
 
 
-def _renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights by the names of today."""
     return {
         OLD_NAME.sub(lambda match: match[1] + OLD_NAMES[match[2]], name): value

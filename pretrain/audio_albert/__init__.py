@@ -1,0 +1,1 @@
+"""Pre-training of Audio ALBERT (upstream/audio_albert)."""

@@ -1,0 +1,1 @@
+"""Masked acoustic modelling: what Mockingjay, TERA and Audio ALBERT are trained by."""

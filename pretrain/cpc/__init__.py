@@ -1,0 +1,1 @@
+"""Pre-training of modified CPC (Rivière et al., ICASSP 2020)."""

@@ -1,0 +1,1 @@
+"""Pre-training of TERA (upstream/tera)."""
