@@ -4,26 +4,32 @@ The names of the parameters are those of fairseq.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from s3prl.utility.typed import at_least, within
+
+Count = Annotated[int, at_least(1)]
+Probability = Annotated[float, within(0, 1)]
 
 
 @dataclass(frozen=True)
 class EncoderConfig:
     """Sizes and dropout, by fairseq's names, with the values of the base model."""
 
-    encoder_layers: int = 12
-    encoder_embed_dim: int = 768
-    encoder_ffn_embed_dim: int = 3072
-    encoder_attention_heads: int = 12
-    encoder_layerdrop: float = 0.0
-    conv_pos: int = 128  # kernel of the positional convolution, in frames
-    conv_pos_groups: int = 16
-    dropout: float = 0.1
-    attention_dropout: float = 0.1
-    activation_dropout: float = 0.1
+    encoder_layers: Count = 12
+    encoder_embed_dim: Count = 768
+    encoder_ffn_embed_dim: Count = 3072
+    encoder_attention_heads: Count = 12
+    encoder_layerdrop: Probability = 0.0
+    conv_pos: Count = 128  # kernel of the positional convolution, in frames
+    conv_pos_groups: Count = 16
+    dropout: Probability = 0.1
+    attention_dropout: Probability = 0.1
+    activation_dropout: Probability = 0.1
 
 
 class PositionalConv(nn.Module):

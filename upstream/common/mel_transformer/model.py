@@ -8,15 +8,17 @@ Representation", SLT 2021. The names of the parameters are those of the publishe
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from s3prl.utility.errors import UserError
-from s3prl.utility.typed import choice
+from s3prl.utility.typed import DROPOUT, above, at_least, choice
 
 from ...features.frames import valid_mask
+from ..dropped_attention import attention
 
 ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "swish": F.silu}
 
@@ -25,15 +27,15 @@ ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu, "swish": F.silu}
 class TransformerConfig:
     """The block `transformer` of a configuration, with the defaults of the published models."""
 
-    hidden_size: int = 768
-    num_hidden_layers: int = 3
-    num_attention_heads: int = 12
-    intermediate_size: int = 3072
+    hidden_size: Annotated[int, at_least(1)] = 768
+    num_hidden_layers: Annotated[int, at_least(1)] = 3
+    num_attention_heads: Annotated[int, at_least(1)] = 12
+    intermediate_size: Annotated[int, at_least(1)] = 3072
     hidden_act: str = "gelu"
-    hidden_dropout_prob: float = 0.1
-    attention_probs_dropout_prob: float = 0.1
-    initializer_range: float = 0.02  # standard deviation of the initial weights
-    layer_norm_eps: float = 1e-12
+    hidden_dropout_prob: Annotated[float, DROPOUT] = 0.1
+    attention_probs_dropout_prob: Annotated[float, DROPOUT] = 0.1
+    initializer_range: Annotated[float, at_least(0)] = 0.02  # standard deviation of the initial weights
+    layer_norm_eps: Annotated[float, above(0)] = 1e-12
     share_layer: bool = False  # one layer, used num_hidden_layers times
     pre_layer_norm: bool = False  # normalise before each sublayer instead of after it
 
@@ -197,7 +199,7 @@ class SelfAttention(nn.Module):
             for project in (self.query, self.key, self.value)
         )
         dropout = self.dropout if self.training else 0.0
-        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
+        seen = attention(query, key, value, mask, dropout)
         return seen.transpose(1, 2).flatten(-2)
 
 
