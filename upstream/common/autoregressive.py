@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from torch import Tensor, nn
+
+from s3prl.utility.typed import DROPOUT, at_least
 
 from ..features.frames import valid_mask
 from .predictive import PredictiveExpert
@@ -15,9 +17,9 @@ from .vq import VqConfig, codebooks, quantise
 class ApcConfig:
     """Sizes, as `config.model.paras` of a checkpoint names them."""
 
-    hidden_size: int
-    num_layers: int = 3
-    dropout: float = 0.1
+    hidden_size: Annotated[int, at_least(1)]
+    num_layers: Annotated[int, at_least(1)] = 3
+    dropout: Annotated[float, DROPOUT] = 0.1
     residual: bool = True
     vq: VqConfig | None = None
 
@@ -56,9 +58,7 @@ class Apc(nn.Module):
         padding = ~valid_mask(frames, features.size(1), features.device)
         hidden, hidden_states = features, []
         for index, layer in enumerate(self.rnn_layers):
-            output, _ = layer(hidden)
-            if layer is not self.rnn_layers[-1]:
-                output = self.dropout(output)
+            output = self.dropout(layer(hidden)[0])
             hidden = output + hidden if self.residual and index > 0 else output
             hidden_states.append(hidden.masked_fill(padding, 0.0))
         return hidden_states

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from s3prl.utility.errors import UserError
+from s3prl.utility.typed import DROPOUT, at_least
 
 from ..common.vq import VqConfig, codebooks, quantise
 from ..features.frames import valid_mask
@@ -19,15 +22,31 @@ class NpcConfig:
     """Sizes, as `config.model.paras` of a checkpoint names them."""
 
     kernel_size: int  # frames that a masked convolution spans (odd)
-    mask_size: int  # frames around the current one that the prediction must do without (odd)
-    hidden_size: int
-    n_blocks: int = 4
-    dropout: float = 0.1
+    mask_size: Annotated[int, at_least(1)]  # frames around the current one hidden from its prediction (odd)
+    hidden_size: Annotated[int, at_least(1)]
+    n_blocks: Annotated[int, at_least(1)] = 4
+    dropout: Annotated[float, DROPOUT] = 0.1
     residual: bool = True
     batch_norm: bool = True
     activate: Literal["relu", "tanh"] = "relu"
     disable_cross_layer: bool = False  # mask and predict from the last block only
     vq: VqConfig | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse kernels that are not centred, or that have nothing left outside the mask.
+
+        Raises:
+            UserError: an even size, or a mask that covers the kernel of the last block.
+        """
+        for name in ("kernel_size", "mask_size"):
+            if getattr(self, name) % 2 == 0:
+                raise UserError(f"{name} must be odd, not {getattr(self, name)}.")
+        widest = self.mask_size + 2 * self.n_blocks
+        if widest >= self.kernel_size:
+            raise UserError(
+                f"kernel_size {self.kernel_size} must be above mask_size + 2 * n_blocks ({widest}): the "
+                "masked convolution of the last block would see nothing."
+            )
 
 
 class Block(nn.Module):
@@ -44,11 +63,25 @@ class Block(nn.Module):
         self.activation = ACTIVATIONS[config.activate]
         self.residual = residual
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """[batch, input_size, frames] -> [batch, hidden_size, frames]."""
-        hidden = self.activation(self.bn1(self.conv(inputs)))
-        hidden = self.dropout(self.bn2(self.linear(hidden)))
+    def forward(self, inputs: Tensor, rows: Tensor | None = None) -> Tensor:
+        """[batch, input_size, frames] -> [batch, hidden_size, frames].
+
+        Args:
+            rows: the places of the frames to normalise among all of [batch * frames]; None for all.
+        """
+        hidden = self.activation(_normalised(self.bn1, self.conv(inputs), rows))
+        hidden = self.dropout(_normalised(self.bn2, self.linear(hidden), rows))
         return self.activation(hidden + inputs if self.residual else hidden)
+
+
+def _normalised(norm: nn.Module, hidden: Tensor, rows: Tensor | None) -> Tensor:
+    """[batch, size, frames] after `norm`, whose statistics are those of the frames at `rows` alone."""
+    if rows is None or isinstance(norm, nn.Identity):
+        return norm(hidden)
+    flat = hidden.transpose(1, 2).flatten(0, 1)
+    chosen = norm(flat.index_select(0, rows))
+    flat = torch.zeros_like(flat, dtype=chosen.dtype).index_copy(0, rows, chosen)
+    return flat.unflatten(0, (len(hidden), -1)).transpose(1, 2)
 
 
 class MaskedConv(nn.Module):
@@ -78,7 +111,9 @@ class Npc(nn.Module):
         Args:
             feature_dim: size of an acoustic feature vector.
             mask_padding: keep what convolutions write into the padding away from the next ones, so that an
-                utterance's hidden states do not depend on its batch; in the public S3PRL they do.
+                utterance's hidden states do not depend on its batch; in the public S3PRL they do. Batch
+                norms then learn their statistics from valid frames only, the ones that they will be used
+                on: with padding among them, the network trained and the one evaluated would differ.
 
         Raises:
             UserError: groups of `config.vq` that do not make up the hidden size.
@@ -112,11 +147,13 @@ class Npc(nn.Module):
             tensors [batch, frames, hidden_size]: 2 * n_blocks + 1, fewer with `disable_cross_layer`.
         """
         hidden, hidden_states, masked = features.transpose(1, 2), [], []
-        padding = None
+        padding = rows = None
         if self.mask_padding:
             padding = ~valid_mask(frames, features.size(1), features.device).transpose(1, 2)
+            if self.training and min(frames) < features.size(1):
+                rows = _places(frames, features.size(1)).to(features.device, non_blocking=True)
         for index, block in enumerate(self.blocks):
-            hidden = block(hidden)
+            hidden = block(hidden, rows)
             if padding is not None:
                 hidden = hidden.masked_fill(padding, 0.0)
             hidden_states.append(hidden)
@@ -131,3 +168,8 @@ class Npc(nn.Module):
         if self.vq_layers is not None:
             last_hidden_state = quantise(last_hidden_state, self.vq_layers)
         return self.postnet(last_hidden_state)
+
+
+def _places(frames: Sequence[int], total: int) -> Tensor:
+    """Where valid frames are among all of [batch * total]; found on the CPU, so that a GPU need not wait."""
+    return valid_mask(frames, total, torch.device("cpu")).flatten().nonzero().squeeze(1)
