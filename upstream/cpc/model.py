@@ -6,11 +6,13 @@ Modules are named as in CPC_audio, so that published weights load by their names
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from s3prl.utility.typed import at_least
 
 from ..common.conv_layers import frames_after
 from ..features.frames import valid_mask
@@ -19,6 +21,7 @@ from ..features.frames import valid_mask
 CONVOLUTIONS = [(10, 5, 3), (8, 4, 2), (4, 2, 1), (4, 2, 1), (4, 2, 1)]
 LAYERS = [(1, kernel, stride) for kernel, stride, _ in CONVOLUTIONS]
 PADDINGS = [padding for _, _, padding in CONVOLUTIONS]
+Count = Annotated[int, at_least(1)]
 RECURRENT = {"LSTM": nn.LSTM, "GRU": nn.GRU, "RNN": nn.RNN}
 
 
@@ -30,12 +33,12 @@ class Settings:
     recording in pre-training, whereas every utterance here starts anew.
     """
 
-    hiddenEncoder: int = 256
-    hiddenGar: int = 256
+    hiddenEncoder: Count = 256
+    hiddenGar: Count = 256
     encoder_type: Literal["cpc"] = "cpc"
     normMode: Literal["layerNorm", "batchNorm", "instanceNorm", "ID"] = "layerNorm"
     arMode: Literal["LSTM", "GRU", "RNN", "no_ar"] = "LSTM"
-    nLevelsGRU: int = 1  # layers of the recurrent network of any kind
+    nLevelsGRU: Count = 1  # layers of the recurrent network of any kind
     cpc_mode: Literal["none", "reverse"] = "none"
 
 
