@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from s3prl.utility.errors import UserError
-from s3prl.utility.typed import Bound
+from s3prl.utility.typed import Bound, at_least
 
 from ..common.conv_layers import parse_conv_layers
-from ..common.transformer_encoder import EncoderConfig
+from ..common.transformer_encoder import Count, EncoderConfig, Probability
 
 Off = Annotated[bool, Bound(lambda value: not value, "false")]
 
@@ -17,11 +17,11 @@ class DistillerConfig(EncoderConfig):
     """The block `distiller` of a configuration, with the values of the published model."""
 
     extractor_conv_feature_layers: str | list = "[(512,10,5)] + [(512,3,2)] * 4 + [(512,2,2)] * 2"
-    extractor_dropout: float = 0.0
-    feature_grad_mult: float = 0.1  # scales the gradient that reaches the convolutions; 0 freezes them
-    encoder_layers: int = 2
-    n_tasks: int = 3  # prediction heads
-    final_dim: int = 768  # of a prediction
+    extractor_dropout: Probability = 0.0
+    feature_grad_mult: Annotated[float, at_least(0)] = 0.1  # of the convolutions' gradient; 0 freezes them
+    encoder_layers: Count = 2
+    n_tasks: Count = 3  # prediction heads
+    final_dim: Count = 768  # of a prediction
     out_layer_inter_dim: int = -1  # -1: encoder_embed_dim
     # with other values the network would be another one than the published
     extractor_mode: Literal["default"] = "default"
@@ -32,12 +32,12 @@ class DistillerConfig(EncoderConfig):
     task_emb_type: Literal["expand-last"] = "expand-last"
 
     def __post_init__(self) -> None:
-        """Refuse heads that do not divide the size; raises a UserError."""
-        if self.encoder_embed_dim % self.encoder_attention_heads:
-            raise UserError(
-                f"encoder_embed_dim {self.encoder_embed_dim} is no multiple of "
-                f"encoder_attention_heads {self.encoder_attention_heads}."
-            )
+        """Refuse heads or groups that do not divide the size; raises a UserError."""
+        for field in ("encoder_attention_heads", "conv_pos_groups"):
+            if self.encoder_embed_dim % (parts := getattr(self, field)):
+                raise UserError(
+                    f"encoder_embed_dim {self.encoder_embed_dim} is no multiple of {field} {parts}."
+                )
 
     @property
     def convolutions(self) -> list[tuple[int, int, int]]:

@@ -22,6 +22,8 @@ from .model import DistillerModel
 class UpstreamExpert(UpstreamBase):
     """The projected convolutions, every layer, and the prediction of every head, in this order.
 
+    Predictions of another size than the layers are left out: layers of different sizes cannot be weighted.
+
     The first convolution is normalised over the padded time axis in the published model, so that an
     utterance's values depend on the longest of its batch; with `alone` they do not.
     """
@@ -45,7 +47,8 @@ class UpstreamExpert(UpstreamBase):
         super().__init__(**kwargs)
         self.name, self.alone = "[distiller]", alone
         content = read(ckpt, "distiller")
-        given = load_yaml(model_config) if model_config else content.get("Config")
+        saved = content.get("Upstream_Config", content.get("Config"))  # older files have the latter alone
+        given = load_yaml(model_config) if model_config else saved
         self.model = _model(content, given, str(ckpt), str(model_config or ckpt))
         self.output_dim = self.model.config.encoder_embed_dim
 
@@ -78,8 +81,11 @@ class UpstreamExpert(UpstreamBase):
         else:
             padded = pad_sequence(wavs, batch_first=True)
             result = self.model(padded, [len(wav) for wav in wavs], **options)
+        states = [result.features, *result.layers]
+        if self.model.config.final_dim == self.output_dim:
+            states += result.predictions
         return {
-            "hidden_states": [result.features, *result.layers, *result.predictions],
+            "hidden_states": states,
             "last_hidden_state": result.predictions[-1] if result.predictions else None,
             "paper": result.layers[-1],
             "pad_mask": result.valid.to(result.features.dtype),

@@ -69,16 +69,24 @@ class PredictionHeads(nn.Sequential):
 
 
 class SplitLinear(nn.Module):
-    """A linear layer of its own for each of several equal parts of the input."""
+    """A linear layer of its own for each of several equal parts of the input.
+
+    As in the original, the weights of a single part are those of an ordinary layer, under another name.
+    """
 
     def __init__(self, input_dim: int, output_dim: int, parts: int) -> None:
         super().__init__()
         self.parts = parts
+        if parts == 1:
+            self.layer = nn.Linear(input_dim, output_dim)
+            return
         bound = input_dim**-0.5
         self.weight = nn.Parameter(torch.empty(parts, input_dim, output_dim).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(1, 1, parts, output_dim).uniform_(-bound, bound))
 
     def forward(self, hidden: Tensor) -> Tensor:
         """[batch, frames, parts * input_dim] -> [parts, batch, frames, output_dim]."""
+        if self.parts == 1:
+            return self.layer(hidden)[None]
         parts = hidden.unflatten(-1, (self.parts, -1))
         return (torch.einsum("btpi,pio->btpo", parts, self.weight) + self.bias).permute(2, 0, 1, 3)

@@ -58,8 +58,16 @@ class DistillerModel(nn.Module):
             predict: also run the prediction heads.
             alone: normalise the first convolution over each utterance instead of the padded batch.
         """
-        features = self._scaled(lambda: self.feature_extractor(wavs, samples if alone else None))
-        return self._encoded(features, [self.num_frames(length) for length in samples], predict)
+        convolved = self.convolved(wavs, samples if alone else None)
+        return self.encoded(convolved, [self.num_frames(length) for length in samples], predict)
+
+    def convolved(self, wavs: Tensor, samples: Sequence[int] | None = None) -> Tensor:
+        """The first of two steps of `forward`: padded waves [batch, samples] -> [batch, frames, channels].
+
+        Args:
+            samples: of each utterance, to normalise each over its own frames; None normalises over the batch.
+        """
+        return self._scaled(lambda: self.feature_extractor(wavs, samples))
 
     def without_padding(self, wavs: Sequence[Tensor], predict: bool = True, alone: bool = False) -> Distilled:
         """The same for wavs [samples] in evaluation, without computing the padding of their batch."""
@@ -68,18 +76,23 @@ class DistillerModel(nn.Module):
         stride = math.prod(stride for _, _, stride in self.convolutions)
         read = unpadded.frames_read(lengths, valid, stride, max(valid))
 
-        def convolved(index: int) -> Tensor:
+        def convolve(index: int) -> Tensor:
             longest = lengths[index] if alone else max(lengths)
             return self._scaled(lambda: self.feature_extractor.of_one(wavs[index], read[index], longest))[0]
 
         def encode_group(group: list[int]) -> Distilled:
-            features = pad_sequence([convolved(index) for index in group], batch_first=True)
-            return self._encoded(features, [valid[index] for index in group], predict)
+            features = pad_sequence([convolve(index) for index in group], batch_first=True)
+            return self.encoded(features, [valid[index] for index in group], predict)
 
         return Distilled(*in_groups(encode_group, similar_lengths(lengths)))
 
-    def _encoded(self, convolved: Tensor, frames: Sequence[int], predict: bool) -> Distilled:
-        """What follows the convolutions [batch, frames, channels]; `frames` of each utterance are valid."""
+    def encoded(self, convolved: Tensor, frames: Sequence[int], predict: bool = True) -> Distilled:
+        """The second: what follows the convolutions [batch, frames, channels].
+
+        Args:
+            frames: of each utterance that are valid.
+            predict: also run the prediction heads.
+        """
         features = self.post_extract_proj(convolved)
         valid = valid_mask(frames, features.size(1), features.device)
         padded = min(frames) < features.size(1)

@@ -47,7 +47,7 @@ def converted(published: Published) -> dict[str, Tensor]:
     """
     weights, unknown = {}, []
     for name, value in published.weights.items():
-        new = _renamed(name)
+        new = transformers_name(name)
         if new is not None and isinstance(value, Tensor):
             weights[new] = value.float()  # some files are in half precision
         elif not UNUSED.fullmatch(name):
@@ -57,7 +57,8 @@ def converted(published: Published) -> dict[str, Tensor]:
     return weights
 
 
-def _renamed(name: str) -> str | None:
+def transformers_name(name: str) -> str | None:
+    """The name in the transformers library of a weight with this name in fairseq; None where it has none."""
     for pattern, new in RULES:
         if match := re.fullmatch(pattern, name):
             return match.expand(new)
