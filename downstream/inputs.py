@@ -3,7 +3,6 @@
 The heads of a sweep have one of these in common.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from s3prl.training.sampling import Ready
 from s3prl.training.settings import RunnerSettings
 from s3prl.upstream.cache.features import FeatureCache
 from s3prl.upstream.encoding import Encoder
+from s3prl.upstream.features.frames import least_length
 from s3prl.upstream.interfaces import SAMPLE_RATE, Featurizer, Layers, traits_of
 from s3prl.utility import processes
 from s3prl.utility.bad_audio import ReadRecordings
@@ -135,4 +135,4 @@ def shortest_for(upstream: nn.Module) -> int:
     num_frames = traits_of(upstream).num_frames
     if num_frames is None:
         return 1
-    return 1 + bisect_left(range(1, SAMPLE_RATE), 1, key=num_frames)
+    return least_length(num_frames)

@@ -1,7 +1,6 @@
 """A downstream task on an upstream, as a job that the training engine runs; it knows neither by name."""
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import islice
@@ -11,7 +10,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from s3prl.training import checkpoint as checkpoints
 from s3prl.training.evaluation import evaluate
@@ -214,10 +212,7 @@ class Runner(Job):
 
     def report_dropped(self, split: str, notes: Sequence[BadAudio]) -> None:
         """Say how many recordings were left out, and where they are listed."""
-        paths = sorted({note.path for note in notes})
-        if paths:
-            where = f"listed in {self.bad_audio.path}" if self.bad_audio.path else ", ".join(paths)
-            tqdm.write(f"{split}: {len(paths)} unreadable recording(s) skipped, {where}", sys.stderr)
+        self.bad_audio.tell(split, notes)
 
     def describe_latest(self) -> str:
         """How many utterances the latest batch had, and how long the longest was."""

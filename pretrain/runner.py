@@ -18,7 +18,7 @@ from s3prl.training.plan import Shard
 from s3prl.training.report import MetricLogger
 from s3prl.training.sampling import check_train_loader, updates_per_epoch
 from s3prl.training.settings import RunnerSettings
-from s3prl.utility import processes, progress
+from s3prl.utility import processes
 from s3prl.utility.audio import SAMPLE_RATE
 from s3prl.utility.bad_audio import BadAudioList, ReadRecordings
 from s3prl.utility.commands import command_line
@@ -146,10 +146,7 @@ class Runner(Job):
 
     def report_dropped(self, split: str, notes: Sequence[BadAudio]) -> None:
         """Say how many recordings were left out, and where they are listed."""
-        if paths := {note.path for note in notes}:
-            progress.say(
-                f"{split}: {len(paths)} unreadable recording(s) skipped, listed in {self.bad_audio.path}"
-            )
+        self.bad_audio.tell(split, notes)
 
     def advice(self) -> list[str]:
         """The command that tries the trained model on a task."""

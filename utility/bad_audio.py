@@ -6,9 +6,12 @@ writes the recording down in `bad_audio.tsv` of the experiment folder.
 """
 
 import fcntl
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
+
+from tqdm import tqdm
 
 from s3prl.utility.audio import SAMPLE_RATE, AudioError
 from s3prl.utility.errors import DroppedItem
@@ -89,3 +92,10 @@ class BadAudioList:
             lines += ["\t".join(note) for key, note in new.items() if key not in known]
             file.writelines(line + "\n" for line in lines)
         self._listed.update(new)
+
+    def tell(self, split: str, notes: Iterable[BadAudio]) -> None:
+        """Say on stderr how many recordings of a split were left out, if any, and where they are listed."""
+        paths = sorted({note.path for note in notes})
+        if paths:
+            where = f"listed in {self.path}" if self.path else ", ".join(paths)
+            tqdm.write(f"{split}: {len(paths)} unreadable recording(s) skipped, {where}", sys.stderr)

@@ -57,6 +57,7 @@ class Utterances(Dataset):
     """
 
     noun = "utterances"  # what items are called in the log
+    unit = 1  # samples that a length counts
 
     def __init__(self, files: Sequence[tuple[Path, int]], crop: int, shift: int, shortest: int = 1) -> None:
         """
@@ -71,17 +72,22 @@ class Utterances(Dataset):
         self.dropped = 0
 
     @property
+    def most(self) -> int:
+        """The greatest length that is heard of an utterance; 0: all."""
+        return self.crop // self.unit
+
+    @property
     def seconds(self) -> float:
         """Of audio in an epoch."""
-        heard = (min(length, self.crop or length) for length in self.lengths)
-        return sum(heard) / SAMPLE_RATE
+        heard = (min(length, self.most or length) for length in self.lengths)
+        return sum(heard) * self.unit / SAMPLE_RATE
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, index: int) -> tuple[Recording]:
         recording = Recording(str(self.files[index]))
-        if 0 < self.crop < self.lengths[index]:
+        if 0 < self.most < self.lengths[index]:
             recording = recording.randomly_cropped(self.crop / SAMPLE_RATE)
         return (recording,)
 
@@ -94,16 +100,9 @@ class ReadyUtterances(Utterances):
     """Features made ready: lengths and `shortest` are frames, and so is what is heard of a file."""
 
     @property
-    def seconds(self) -> float:
-        """Of audio in an epoch, by the number of frames."""
-        most = self.crop // self.shift
-        return sum(min(frames, most or frames) for frames in self.lengths) * self.shift / SAMPLE_RATE
-
-    def __getitem__(self, index: int) -> tuple[Recording]:
-        recording = Recording(str(self.files[index]))
-        if 0 < self.crop // self.shift < self.lengths[index]:
-            recording = recording.randomly_cropped(self.crop / SAMPLE_RATE)
-        return (recording,)
+    def unit(self) -> int:
+        """Of Utterances: a frame."""
+        return self.shift
 
     def read(self, recording: Recording) -> np.ndarray:
         """The features of a file: float32 [frames, dim].
@@ -113,9 +112,8 @@ class ReadyUtterances(Utterances):
         """
         features = read_features(Path(recording.path))
         if recording.crop is not None:
-            most = round(recording.crop * SAMPLE_RATE) // self.shift
-            first = round(recording.place * max(len(features) - most, 0))
-            features = features[first : first + most]
+            first = round(recording.place * max(len(features) - self.most, 0))
+            features = features[first : first + self.most]
         return np.array(features, dtype=np.float32)
 
 

@@ -1,7 +1,6 @@
 """From the waves of a batch to what a model is given."""
 
 import math
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,11 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from s3prl.upstream.features.frames import least_length
 from s3prl.upstream.features.level import rms_of, scaled
 from s3prl.upstream.features.pipeline import features_from_config
 from s3prl.utility.errors import UserError
-
-LONGEST = 1 << 24  # samples among which `shortest_for` looks
 
 
 class Front(nn.Module):
@@ -82,7 +80,7 @@ class ReadyFeatures(nn.Module):
 
 def shortest_for(front: nn.Module, frames: int = 1) -> int:
     """The least length (samples, or frames of ready features) that gives so many frames."""
-    return 1 + bisect_left(range(1, LONGEST), frames, key=front.num_frames)
+    return least_length(front.num_frames, frames)
 
 
 def check_heard(front: nn.Module, heard: int, waves: bool, frames: int = 1) -> int:

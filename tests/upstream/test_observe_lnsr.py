@@ -106,7 +106,7 @@ def test_random_features_are_drawn_alike_for_both_versions(tmp_path, monkeypatch
         def get_downsample_rates(self, key):
             return 320
 
-    monkeypatch.setattr(hidden, "build", lambda *arguments, **options: Dither())
+    monkeypatch.setattr(hidden, "built", lambda *arguments, **options: Dither())
     options = argparse.ArgumentParser()
     hidden.add_insight_options(options)
     seen = hidden.insight(options.parse_args(["-u", "any", "--input", str(tmp_path), "--device", "cpu"]))

@@ -1,5 +1,6 @@
 """From samples to frames: checks of the input, chunks, reflection at the edges, masks."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from math import gcd
 
@@ -11,6 +12,7 @@ from s3prl.utility.errors import UserError
 from ..waves import SAMPLE_RATE
 from ..waves import check_wavs as check_wavs  # the features' own check of their input, by this name too
 
+LONGEST = 1 << 24  # samples among which `least_length` looks
 FRAMES_PER_CORE = 1024  # x 512 FFT points x 4 bytes = 2 MB: more leaves a core's caches, less costs launches
 
 
@@ -34,6 +36,15 @@ def check_lengths(wavs: Sequence[Tensor], num_frames: Callable[[int], int], name
                 f"({1000 * len(wav) / SAMPLE_RATE:g} ms), but {name} needs at least {needed} for one frame. "
                 "Remove it from the data, or lengthen it with silence."
             )
+
+
+def least_length(num_frames: Callable[[int], int], frames: int = 1) -> int:
+    """The least length of an utterance that gives so many frames.
+
+    Args:
+        num_frames: frames of an utterance of some length, which never fall as that grows.
+    """
+    return 1 + bisect_left(range(1, LONGEST), frames, key=num_frames)
 
 
 def wants_gradients(wavs: Sequence[Tensor]) -> bool:

@@ -15,7 +15,7 @@ from s3prl.utility.errors import UserError
 from ..encoding import Encoder
 from ..features.pipeline import features_from_config
 from ..interfaces import HIDDEN_STATES, SAMPLE_RATE
-from .models import build
+from .models import built
 from .options import add_upstream_options
 from .selection import layers_of
 
@@ -65,15 +65,7 @@ def insight(options: argparse.Namespace) -> Insight:
     """
     layers, device = chosen_layers(options.layers), choose_device(options.device)
     torch.manual_seed(0)  # a model without checkpoint has random weights: the same in every call
-    upstream = build(
-        options.upstream,
-        options.upstream_ckpt,
-        options.upstream_model_config,
-        device,
-        refresh=options.upstream_refresh,
-        alone=options.upstream_alone,
-        public_batch=options.upstream_public_batch,
-    )
+    upstream = built(options, device)
     key = options.upstream_feature_selection
     extract = layers_of(Encoder(upstream, device, options.upstream_alone), layers, key)
 

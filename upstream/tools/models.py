@@ -1,5 +1,6 @@
 """Upstreams for the tools: in evaluation mode, on a device."""
 
+import argparse
 from typing import Any
 
 from torch import nn
@@ -23,3 +24,20 @@ def build(
     """
     use_threads_for(device)
     return build_upstream(name, ckpt, model_config, **options).to(device).eval()
+
+
+def built(options: argparse.Namespace, device: str) -> nn.Module:
+    """The upstream that `-u` and the options of `add_upstream_options` choose, on a device.
+
+    Raises:
+        UserError: see `build`.
+    """
+    return build(
+        options.upstream,
+        options.upstream_ckpt,
+        options.upstream_model_config,
+        device,
+        refresh=options.upstream_refresh,
+        alone=options.upstream_alone,
+        public_batch=options.upstream_public_batch,
+    )

@@ -10,7 +10,7 @@ from s3prl.utility.device import choose_device
 from s3prl.utility.errors import command
 
 from ..interfaces import SAMPLE_RATE
-from .models import build
+from .models import built
 from .options import add_upstream_options
 
 
@@ -37,15 +37,7 @@ def _show(name: str, argv: Sequence[str] | None) -> None:
     add("--device", help="cuda, cpu, ... (default: cuda if there is one, else cpu)")
     options = parser.parse_args(argv)
     device = choose_device(options.device)
-    upstream = build(
-        options.upstream,
-        options.upstream_ckpt,
-        options.upstream_model_config,
-        device,
-        refresh=options.upstream_refresh,
-        alone=options.upstream_alone,
-        public_batch=options.upstream_public_batch,
-    )
+    upstream = built(options, device)
     wavs = [torch.from_numpy(load(path)).to(device) for path in options.recordings]  # [samples] at 16 kHz
     wavs = wavs or [torch.randn(seconds * SAMPLE_RATE, device=device) for seconds in (1, 2)]
     with torch.no_grad():
